@@ -1,0 +1,92 @@
+"""What every engine does, and the closed list of engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.errors import RequestError, TagError, did_you_mean
+from stepedit_fx.speech import Edit, Speech
+from stepedit_fx.tags import check_tag
+
+
+class EngineSettings(BaseModel):
+    """What a graph's ``engine:`` may say; each engine adds its own fields. Paths are absolute."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: str
+
+
+class Engine(Protocol):
+    """Speech in codes, edits on codes, codes back to sound; each call takes a batch.
+
+    Items of a batch do not influence one another, and equal input gives equal output.
+    """
+
+    kind: ClassVar[str]
+    Settings: ClassVar[type[EngineSettings]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same input could give another output: code, weights, dtype."""
+        ...
+
+    @property
+    def offers(self) -> Mapping[str, Sequence[str]]:
+        """Edit kinds this engine does, each with its tags ([""] for a kind without)."""
+        ...
+
+    def encode(self, takes: Sequence[Audio]) -> list[Speech]: ...
+
+    def edit(self, takes: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
+        """Apply edits[i] to takes[i]. Raises EngineError where an edit cannot be placed."""
+        ...
+
+    def clone(self, references: Sequence[Speech], texts: Sequence[str]) -> list[Speech]:
+        """Say texts[i] in the voice of references[i]; offered as kind "clone"."""
+        ...
+
+    def decode(self, takes: Sequence[Speech]) -> list[Audio]: ...
+
+
+# kind -> module and class. Closed on purpose: a graph never names an import path.
+ENGINES: Mapping[str, tuple[str, str]] = {
+    "parametric": ("stepedit_fx.engines.parametric.engine", "ParametricEngine"),
+}
+
+
+def engine_class(kind: str) -> type[Engine]:
+    """The class of an engine kind, imported on first use. Raises RequestError if unknown."""
+    if kind not in ENGINES:
+        raise RequestError(f"unknown engine '{kind}'", remedy=did_you_mean(kind, ENGINES))
+    module, name = ENGINES[kind]
+    found: type[Engine] = getattr(import_module(module), name)
+    return found
+
+
+def open_engine(kind: str = "parametric", **settings: object) -> Engine:
+    """An engine ready for work. Raises RequestError for an unknown kind or setting."""
+    cls = engine_class(kind)
+    made: Engine = cls(cls.Settings.model_validate({"kind": kind, **settings}))  # type: ignore[call-arg]
+    return made
+
+
+def check_offered(engine: Engine, edit: Edit) -> None:
+    """Raise TagError unless the edit's kind and tag exist and the engine does them."""
+    offers = engine.offers
+    if edit.kind in offers and edit.value in offers[edit.kind]:
+        return
+    check_tag(edit.kind, edit.value)
+    if edit.kind not in offers:
+        raise TagError(
+            f"engine '{engine.kind}' does not do '{edit.kind}'",
+            remedy=f"It does: {', '.join(sorted(offers))}.",
+        )
+    raise TagError(
+        f"engine '{engine.kind}' does not do {edit.kind} '{edit.value}'",
+        remedy=f"It does: {', '.join(sorted(offers[edit.kind]))}.",
+    )

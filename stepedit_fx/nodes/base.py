@@ -1,0 +1,89 @@
+"""What a node is: a frozen model whose fields say everything the faces need to know."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.engines.base import Engine
+from stepedit_fx.speech import Edit, Speech
+
+Value = Audio | Speech
+
+
+def param(
+    default: Any = ...,
+    *,
+    help: str,
+    unit: str = "",
+    ge: float | None = None,
+    le: float | None = None,
+    curve: str = "linear",
+    live: bool = True,
+) -> Any:
+    """A node's field. YAML, CLI help, JSON Schema, OSC addresses and MIDI ranges come from it.
+
+    unit: "Hz", "dB", "s", "%", "st" or "". curve: how a knob travels its range (linear, log).
+    live: whether a control surface may turn it (a file's path may not).
+    """
+    extra = {"unit": unit, "curve": curve, "live": live}
+    return Field(default, description=help, ge=ge, le=le, json_schema_extra=extra)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a node may use besides its inputs.
+
+    source: the file an input node without a path of its own reads. folder: what relative paths
+    in the graph file are relative to. plugin_folders: where VST3/AU effects may be loaded from;
+    empty means that none may.
+    """
+
+    engine: Engine
+    source: Path | None = None
+    folder: Path = field(default_factory=Path)
+    plugin_folders: tuple[Path, ...] = ()
+
+
+class Node(BaseModel):
+    """One step of a graph.
+
+    kind: its ``type:`` in YAML. code_version: raised when the same fields would give another
+    result. takes, gives: what flows in and out (None: nothing). inputs: how many it takes,
+    least and most.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    kind: ClassVar[str]
+    code_version: ClassVar[int] = 1
+    takes: ClassVar[type[Value] | None]
+    gives: ClassVar[type[Value] | None]
+    inputs: ClassVar[tuple[int, int]] = (1, 1)
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Any], context: Context) -> Any:
+        """The result for these inputs; raises StepEditError. Same inputs, same result."""
+
+
+class EditNode(Node):
+    """A node that asks the engine for one edit; subclasses say which."""
+
+    takes = Speech
+    gives = Speech
+
+    bypass: bool = param(False, help="Pass the speech through unchanged.")
+    seed: int = param(0, ge=0, le=2**31 - 1, help="Seed of every random choice.", live=False)
+
+    @abstractmethod
+    def edit(self) -> Edit:
+        """The edit this node asks for."""
+
+    def run(self, inputs: Sequence[Any], context: Context) -> Speech:
+        return context.engine.edit([inputs[0]], [self.edit()])[0]
