@@ -1,0 +1,26 @@
+"""What several tests share: the sample clip, and short ones made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def sample_clip() -> Path:
+    """The speech clip that ships in examples/, 5.1 s of 24 kHz mono."""
+    return REPO / "examples" / "audio" / "good-morning.wav"
+
+
+@pytest.fixture(scope="session")
+def short_clip(sample_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 1.2 s of the sample clip, for tests that only need some speech."""
+    samples, rate = soundfile.read(sample_clip, frames=28_800, dtype="int16")
+    path = tmp_path_factory.mktemp("clips") / "short.wav"
+    soundfile.write(path, np.asarray(samples), rate, subtype="PCM_16")
+    return path
