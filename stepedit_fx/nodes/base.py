@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import Engine
@@ -32,7 +33,7 @@ def param(
     unit: "Hz", "dB", "s", "%", "st" or "". curve: how a knob travels its range (linear, log).
     live: whether a control surface may turn it (a file's path may not).
     """
-    extra = {"unit": unit, "curve": curve, "live": live}
+    extra: JsonDict = {"unit": unit, "curve": curve, "live": live}
     return Field(default, description=help, ge=ge, le=le, json_schema_extra=extra)
 
 
@@ -56,7 +57,8 @@ class Node(BaseModel):
 
     kind: its ``type:`` in YAML. code_version: raised when the same fields would give another
     result. takes, gives: what flows in and out (None: nothing). inputs: how many it takes,
-    least and most.
+    least and most. main: the field that may stand alone, as in ``Emotion("happy")`` and
+    ``{emotion: happy}``. cost_s: seconds of work per second of audio on one core, for estimates.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -66,6 +68,24 @@ class Node(BaseModel):
     takes: ClassVar[type[Value] | None]
     gives: ClassVar[type[Value] | None]
     inputs: ClassVar[tuple[int, int]] = (1, 1)
+    main: ClassVar[str] = ""
+    cost_s: ClassVar[float] = 0.001
+
+    def __init__(self, *main: Any, **fields: Any) -> None:
+        if main and (len(main) > 1 or not self.main or self.main in fields):
+            raise TypeError(f"{type(self).__name__}: give every field but '{self.main}' by name")
+        super().__init__(**{self.main: main[0]} if main else {}, **fields)
+
+    # The mark of pydantic's own __init__: model_validate then validates by itself, strictly where
+    # asked to, and does not call this one, which only adds the positional form.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def reads(self, folder: Path) -> tuple[Path, ...]:
+        """Files this node reads by itself; their content is part of what makes results the same.
+
+        folder: what relative paths are relative to.
+        """
+        return ()
 
     @abstractmethod
     def run(self, inputs: Sequence[Any], context: Context) -> Any:
@@ -77,6 +97,7 @@ class EditNode(Node):
 
     takes = Speech
     gives = Speech
+    cost_s = 0.0005
 
     bypass: bool = param(False, help="Pass the speech through unchanged.")
     seed: int = param(0, ge=0, le=2**31 - 1, help="Seed of every random choice.", live=False)

@@ -1,0 +1,32 @@
+"""New words in the voice of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from stepedit_fx.nodes.base import Context, Node, param
+from stepedit_fx.speech import Edit, Speech
+
+
+class Clone(Node):
+    """Say new words in the voice of the recording that flows in."""
+
+    kind = "clone"
+    takes = Speech
+    gives = Speech
+    main = "text"
+
+    text: str = param(help="The words to say.", live=False)
+    bypass: bool = param(False, help="Pass the recording through unchanged.")
+
+    if TYPE_CHECKING:
+
+        def __init__(self, text: str, *, bypass: bool = False) -> None: ...
+
+    def edit(self) -> Edit:
+        """What the engine must offer for this node to run."""
+        return Edit("clone", text=self.text)
+
+    def run(self, inputs: Sequence[Any], context: Context) -> Speech:
+        return context.engine.clone([inputs[0]], [self.text])[0]

@@ -1,0 +1,22 @@
+"""Sound into speech; never written in a graph file, the planner puts it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.nodes.base import Context, Node
+from stepedit_fx.speech import Speech
+
+
+class Encode(Node):
+    """Turn sound into the engine's speech codes and pin its voice."""
+
+    kind = "encode"
+    takes = Audio
+    gives = Speech
+    cost_s = 0.015
+
+    def run(self, inputs: Sequence[Any], context: Context) -> Speech:
+        return context.engine.encode([inputs[0]])[0]

@@ -1,0 +1,80 @@
+"""A recording and what is said in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.errors import RequestError
+from stepedit_fx.nodes.base import Context, Node, param
+from stepedit_fx.speech import Transcript
+
+
+class Input(Node):
+    """Read a recording: the file given to run, or one of its own."""
+
+    kind = "input"
+    takes = None
+    gives = Audio
+    inputs = (0, 0)
+    main = "path"
+
+    path: str = param(
+        "",
+        help="The recording, relative to the graph file; empty: the file given to run.",
+        live=False,
+    )
+    transcript: str = param(
+        "auto",
+        help="What is said: auto (a .txt, .srt or .lab beside the file), none, or the words.",
+        live=False,
+    )
+    max_duration_s: float = param(
+        3600.0, unit="s", ge=0.01, le=86400, help="Longer recordings are refused.", live=False
+    )
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, path: str = "", *, transcript: str = "auto", max_duration_s: float = 3600.0
+        ) -> None: ...
+
+    def file(self, folder: Path) -> Path | None:
+        """The node's own file, if it names one."""
+        return folder / Path(self.path).expanduser() if self.path else None
+
+    def reads(self, folder: Path) -> tuple[Path, ...]:
+        file = self.file(folder)
+        return (file,) if file else ()
+
+    def run(self, inputs: Sequence[Any], context: Context) -> Audio:
+        """Read the file. Raises ReadError, and RequestError where no file is given."""
+        from stepedit_fx.files import read_audio
+        from stepedit_fx.transcripts import find_transcript
+
+        path = self.file(context.folder) or context.source
+        if path is None:
+            raise RequestError("no recording was given", remedy="Name an input file to run on.")
+        audio = read_audio(path, max_duration_s=self.max_duration_s)
+        if self.transcript == "auto":
+            return replace(audio, transcript=find_transcript(path))
+        return self.worded(audio)
+
+    def worded(self, audio: Audio) -> Audio:
+        """Audio that is in memory already, with the transcript this node asks for.
+
+        Raises RequestError where it is longer than max_duration_s.
+        """
+        if audio.duration_s > self.max_duration_s:
+            raise RequestError(
+                f"the recording lasts {audio.duration_s:.1f} s, over the {self.max_duration_s:g} s "
+                "this input takes",
+                remedy="Split it, or raise max_duration_s.",
+            )
+        if self.transcript == "auto":
+            return audio
+        text = "" if self.transcript == "none" else self.transcript
+        return replace(audio, transcript=Transcript(text))

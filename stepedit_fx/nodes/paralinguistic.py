@@ -1,0 +1,44 @@
+"""Non-verbal sounds, placed where their tags stand in the text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import field_validator
+
+from stepedit_fx.errors import TagError
+from stepedit_fx.nodes.base import EditNode, param
+from stepedit_fx.speech import Edit
+from stepedit_fx.tags import SOUNDS, parse_sounds
+
+
+class Paralinguistic(EditNode):
+    """Put in breaths, laughs, sighs: what is said, with a [Tag] where each sound belongs."""
+
+    kind = "paralinguistic"
+    main = "text"
+
+    text: str = param(help='What is said, with tags: "Well, [Sigh] you made it."', live=False)
+    strength: float = param(1.0, ge=0, le=1, help="How loud the sounds are: 0 nothing, 1 in full.")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, text: str, *, strength: float = 1.0, bypass: bool = False, seed: int = 0
+        ) -> None: ...
+
+    @field_validator("text")
+    @classmethod
+    def _holds_a_sound(cls, text: str) -> str:
+        try:
+            sounds = parse_sounds(text)[1]
+        except TagError as error:
+            raise ValueError(str(error)) from error
+        if not sounds:
+            raise ValueError(
+                f"the text holds no sound. Put one in brackets: [{'], ['.join(SOUNDS)}]"
+            )
+        return text
+
+    def edit(self) -> Edit:
+        return Edit("paralinguistic", text=self.text, strength=self.strength, seed=self.seed)
