@@ -21,7 +21,7 @@ FLOORS = {
     "tags": 0,
     "atomic": 0,
     "files": 1,
-    "bwf": 1,
+    "pool": 1,
     "timeline": 1,
     "transcripts": 1,
     "measures": 1,
@@ -46,7 +46,6 @@ NEIGHBOURS = {
     ("audio", "speech"),
     ("tags", "errors"),
     ("atomic", "errors"),
-    ("files", "bwf"),
     ("batch", "provenance"),
 }
 ENGINE_KINDS = {
