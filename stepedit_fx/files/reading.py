@@ -1,0 +1,245 @@
+"""Recordings on disk to `Audio`. libsndfile decodes; what it lets pass is checked here."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stepedit_fx.audio import Audio, Samples
+from stepedit_fx.errors import FileError, ReadError, did_you_mean
+from stepedit_fx.files.riff import Header, read_header
+
+logger = logging.getLogger(__name__)
+
+READABLE_SUFFIXES = (
+    ".wav", ".wave", ".bwf", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3",
+    ".aif", ".aiff", ".aifc",
+)  # fmt: skip
+MIN_RATE_HZ = 8_000
+MAX_RATE_HZ = 192_000
+
+_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"})
+_BLOCK_FRAMES = 16_384  # small, so that a broken file is known to be good up to nearly its break
+_UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a flac stream of unknown length is above this
+_MAX_START_S = 7 * 24 * 3600.0  # a broadcast-wave time counts from midnight; more is rubbish
+_OGG_TAIL_BYTES = 65_307 + 4  # the longest page, by RFC 3533, and the next one's mark
+_MP3_TAG_BYTES = 8_192  # the Xing/Info tag stands in the first frame, after any ID3v2 tag
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a recording's header says. frames: per channel. start_s: broadcast-wave time."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+    start_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        return self.frames / self.sample_rate
+
+
+def probe(path: Path | str) -> FileInfo:
+    """What a recording's header says, without reading its samples.
+
+    Raises ReadError for anything `read_audio` would refuse before decoding.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        return _inspect(path, file)
+
+
+def read_audio(path: Path | str, *, max_duration_s: float | None = None) -> Audio:
+    """A recording as float32 samples, full scale at 1.0, at its own rate and channel count.
+
+    Reads wav, flac, ogg, mp3 and aiff. Up to 24 bits are kept exactly; 32-bit integers and
+    64-bit floats are rounded to float32. A wav's broadcast time becomes ``start_s``.
+    Raises ReadError for a file that is missing, empty, truncated, no recording, longer than
+    max_duration_s (found before decoding), outside 8 to 192 kHz, or that holds NaN.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        info = _inspect(path, file)
+        _check_duration(info, max_duration_s)
+        samples = _decode(info, file)
+    samples.setflags(write=False)  # ours alone, so that Audio need not copy it
+    return Audio(samples, info.sample_rate, start_s=info.start_s)
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.suffix.lower() not in READABLE_SUFFIXES:
+        wanted = did_you_mean(path.suffix, READABLE_SUFFIXES) if path.suffix else ""
+        raise ReadError.of(
+            path,
+            f"unknown kind of file '{path.suffix}'" if path.suffix else "its name has no ending",
+            wanted or "Recordings end in .wav, .flac, .ogg, .mp3 or .aiff.",
+        )
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder, not a recording")
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise ReadError.of(path, "no such file", "Check the path.") from error
+    except OSError as error:
+        raise ReadError.of(path, f"cannot be read: {error.strerror or error}") from error
+    return file
+
+
+def _inspect(path: Path, file: BinaryIO) -> FileInfo:
+    if file.seek(0, io.SEEK_END) == 0:
+        raise ReadError.of(path, "the file is empty (0 bytes)", "Export or copy it again.")
+    header = read_header(file)
+    try:
+        with soundfile.SoundFile(path) as sound:
+            frames, rate = int(sound.frames), int(sound.samplerate)
+            channels, kind, subtype = int(sound.channels), str(sound.format), str(sound.subtype)
+    except soundfile.LibsndfileError as error:
+        raise ReadError.of(
+            path,
+            f"is not a recording that can be read ({_plain(error)})",
+            "Check that it plays, and that its ending says what it is; else export it again.",
+        ) from error
+    if kind not in _FORMATS:
+        raise ReadError.of(path, f"holds {kind}, which is not read", "Convert it to wav.")
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+        raise ReadError.of(
+            path,
+            f"its rate of {rate} Hz is outside {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz",
+            "Convert it to 48000 Hz.",
+        )
+    _check_whole(path, file, header, kind, frames)
+    return FileInfo(path, rate, channels, frames, kind, subtype, _start_s(path, header, rate))
+
+
+def _check_whole(path: Path, file: BinaryIO, header: Header | None, kind: str, frames: int) -> None:
+    if header is not None and header.unfinished:
+        raise ReadError.of(
+            path, "its recording was never finished: the header promises no samples", _repair(path)
+        )
+    if header is not None and header.truncated and header.frame_bytes:
+        promised = (header.promised_bytes or 0) // header.frame_bytes
+        raise _cut_short(path, f"{header.there_bytes // header.frame_bytes}", promised)
+    if frames == 0:
+        raise ReadError.of(path, "holds no samples", "Export or record it again.")
+    if frames > _UNKNOWN_FRAMES:
+        raise ReadError.of(path, "its header does not say how long it is", _repair(path))
+    if kind == "OGG" and not _ogg_ends(file):
+        raise ReadError.of(
+            path, f"is cut short: {frames} frames are there, and no end of stream", _repair(path)
+        )
+
+
+def _cut_short(path: Path, there: str, promised: int) -> FileError:
+    return ReadError.of(
+        path,
+        f"is cut short: {there} of the {promised} frames its header promises are there",
+        _repair(path),
+    )
+
+
+def _repair(path: Path) -> str:
+    fixed = path.with_name(f"{path.stem}.fixed{path.suffix}")
+    return f'Copy it again, or keep what is there: ffmpeg -i "{path}" "{fixed}".'
+
+
+def _ogg_ends(file: BinaryIO) -> bool:
+    """Whether the last page is marked as the stream's last (RFC 3533, header type bit 2)."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _OGG_TAIL_BYTES))
+    tail = file.read()
+    at = tail.rfind(b"OggS")
+    return at >= 0 and at + 5 < len(tail) and bool(tail[at + 5] & 4)
+
+
+def _start_s(path: Path, header: Header | None, rate: int) -> float:
+    start_s = header.time_reference / rate if header else 0.0
+    if start_s > _MAX_START_S:
+        logger.warning("%s: ignoring its broadcast time of %.0f s", path, start_s)
+        return 0.0
+    return start_s
+
+
+def _check_duration(info: FileInfo, max_duration_s: float | None) -> None:
+    if max_duration_s is not None and info.duration_s > max_duration_s:
+        raise ReadError.of(
+            info.path,
+            f"is {_length(info.duration_s)} long; at most {_length(max_duration_s)} is taken",
+            "Cut it into shorter files, or raise the limit.",
+        )
+
+
+def _length(duration_s: float) -> str:
+    if duration_s < 60:
+        return f"{duration_s:.1f} s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02} min {seconds:02} s" if hours else f"{minutes} min {seconds:02} s"
+    )
+
+
+def _decode(info: FileInfo, file: BinaryIO) -> Samples:
+    path = info.path
+    try:
+        samples: Samples = np.empty((info.channels, info.frames), np.float32)
+    except MemoryError as error:
+        raise ReadError.of(
+            path, f"{_length(info.duration_s)} do not fit in memory", "Cut it into shorter files."
+        ) from error
+    done = 0
+    try:
+        with soundfile.SoundFile(path) as sound:
+            while done < info.frames:
+                block = sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)  # (frames, ch)
+                if len(block) == 0:
+                    break
+                _check_finite(info, block, done)
+                samples[:, done : done + len(block)] = block.T
+                done += len(block)
+    except soundfile.LibsndfileError as error:
+        raise _cut_short(path, f"about {done}", info.frames) from error
+    if done < info.frames:
+        if info.format != "MP3" or _has_mp3_length(file):
+            raise _cut_short(path, f"{done}", info.frames)
+        samples = samples[:, :done].copy()  # without a length tag the header only guessed
+    return samples
+
+
+def _check_finite(info: FileInfo, block: NDArray[np.float32], first: int) -> None:
+    finite = np.isfinite(block).all(axis=1)
+    if not finite.all():
+        at_s = (first + int(np.argmin(finite))) / info.sample_rate
+        raise ReadError.of(
+            info.path,
+            f"holds NaN or infinite samples, the first at {at_s:.3f} s",
+            "Export it again from its source.",
+        )
+
+
+def _has_mp3_length(file: BinaryIO) -> bool:
+    file.seek(0)
+    head = file.read(10)
+    if head[:3] == b"ID3" and len(head) == 10:  # four bytes of seven bits each (ID3v2.4, 3.1)
+        file.seek(
+            10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        )
+    else:
+        file.seek(0)
+    start = file.read(_MP3_TAG_BYTES)
+    return b"Xing" in start or b"Info" in start
+
+
+def _plain(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).rstrip(".").lower()
