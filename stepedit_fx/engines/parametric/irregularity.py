@@ -1,0 +1,74 @@
+"""Jitter, shimmer and tremor: small movements of the waveform itself, cycle by cycle.
+
+A time-stretcher cannot make these: it moves pitch some 20 times a second at best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepedit_fx.audio import Samples
+from stepedit_fx.measures import FRAME_S
+
+Floats = NDArray[np.floating[Any]]
+
+NEEDS_IRREGULARITY = ("jitter", "shimmer_db", "tremor_st")
+TREMOR_HZ = 6.0  # fear's waver lies at 5 to 8 Hz (Scherer 2003)
+# For independent displacements of the cycles' edges with deviation s, neighbouring periods
+# differ by 1.95 s on average (the mean magnitude of a normal with deviation sqrt(6) s).
+MEAN_DIFFERENCE = 1.95
+
+
+def make_irregular(
+    samples: Samples,
+    rate: int,
+    first: int,
+    curves: Mapping[str, Floats],
+    f0: Floats,
+    rng: np.random.Generator,
+) -> Samples:
+    """Displace and scale samples (channels, frames) that start at source sample `first`.
+
+    curves: jitter, shimmer_db, tremor_st per 10 ms frame. f0: hertz per frame, bridged.
+    """
+    at = np.arange(first, first + samples.shape[1]) / rate
+    grid = np.arange(len(f0)) * FRAME_S
+    f0_at = np.interp(at, grid, f0)
+    cycle = np.cumsum(f0_at) / rate
+    edges = np.arange(int(cycle[-1]) + 2)
+
+    def per_cycle() -> Floats:
+        return np.interp(cycle, edges, rng.standard_normal(len(edges)))
+
+    shift = np.zeros(samples.shape[1])
+    if "jitter" in curves:
+        period = rate / f0_at
+        shift += np.interp(at, grid, curves["jitter"]) / MEAN_DIFFERENCE * period * per_cycle()
+    if "tremor_st" in curves:
+        depth = np.interp(at, grid, curves["tremor_st"])
+        # A delay of A sin(wt) samples bends the pitch by A w / rate at most.
+        omega = 2 * np.pi * TREMOR_HZ
+        phase = omega * at + 1.5 * np.sin(0.7 * at + rng.uniform(0, 2 * np.pi))
+        shift += (2 ** (depth / 12) - 1) * rate / omega * np.sin(phase)
+    out = _read_at(samples, np.arange(samples.shape[1]) + shift)
+    if "shimmer_db" in curves:
+        depth = np.interp(at, grid, curves["shimmer_db"])
+        out = out * np.power(10, depth * per_cycle() / 20).astype(np.float32)
+    return out
+
+
+def _read_at(samples: Samples, place: Floats) -> Samples:
+    """Samples between samples, by a cubic through the four around (Catmull-Rom)."""
+    padded = np.pad(samples, ((0, 0), (2, 3)), mode="edge")
+    place = np.clip(place, 0, samples.shape[1] - 1) + 2
+    low = place.astype(np.int64)
+    x = (place - low).astype(np.float32)
+    a, b, c, d = (padded[:, low + k] for k in (-1, 0, 1, 2))
+    out: Samples = b + 0.5 * x * (
+        c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a))
+    )
+    return out

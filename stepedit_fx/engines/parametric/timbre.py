@@ -1,0 +1,221 @@
+"""Changes of spectrum: one pass over short-time spectra does them all.
+
+Denoise, formants, whisper, breath and the two shelves are gains per frame and bin (and noise
+under the frame's own envelope), so they cost one Fourier transform there and one back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+from scipy.ndimage import maximum_filter1d
+
+from stepedit_fx.audio import Samples
+from stepedit_fx.measures import FRAME_S
+
+Spectra = NDArray[np.complex64]  # (channels, windows, bins)
+Floats = NDArray[np.floating[Any]]  # mostly (windows, bins)
+
+NEEDS_SPECTRA = ("formant_ln", "whisper", "breath", "high_db", "low_db", "denoise")
+WINDOW_S = 0.04  # two or three periods of a low voice, short enough for plosives
+OVERLAP = 4
+MAX_FORMANT_GAIN_DB = 18.0
+DENOISE_FLOOR_DB = -18.0  # what stays of the background masks the musical noise
+ENVELOPE_QUEFRENCY_S = 0.0028  # formants wider than about 350 Hz count as envelope
+
+
+def window_size(rate: int) -> int:
+    """The power of two nearest to WINDOW_S."""
+    return int(2 ** round(np.log2(rate * WINDOW_S)))
+
+
+def _window(size: int) -> NDArray[np.float32]:
+    # Periodic root Hann, for analysis and synthesis: the squares add up to OVERLAP / 2.
+    return np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+def to_spectra(samples: Samples, size: int) -> Spectra:
+    """(channels, frames) to short-time spectra; window w is centred on sample w * size / 4."""
+    hop = size // OVERLAP
+    padded = np.pad(samples, ((0, 0), (size // 2, size // 2 + hop)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)[:, ::hop]
+    spectra: Spectra = fft.rfft(windows * _window(size), axis=2)
+    return spectra
+
+
+def to_samples(spectra: Spectra, size: int, frames: int) -> Samples:
+    """Back to (channels, frames) by overlap-add."""
+    hop = size // OVERLAP
+    pieces = fft.irfft(spectra, size, axis=2) * (_window(size) * (2 / OVERLAP))
+    channels, windows, _ = pieces.shape
+    # Window w covers hops w..w+3: add each quarter to its own shifted row of hops.
+    quarters = pieces.reshape(channels, windows, OVERLAP, hop)
+    rows = np.zeros((channels, windows + OVERLAP - 1, hop), np.float32)
+    for quarter in range(OVERLAP):
+        rows[:, quarter : quarter + windows] += quarters[:, :, quarter]
+    return rows.reshape(channels, -1)[:, size // 2 : size // 2 + frames]
+
+
+def noise_spectrum(samples: Samples, rate: int, spans: tuple[tuple[int, int], ...]) -> Floats:
+    """Mean power of the background per bin, (bins,).
+
+    Taken from the spans of samples that are pauses; where those are shorter than 0.2 s in all,
+    the quiet tenth of the whole clip stands in (its mean, brought up to an average's level).
+    """
+    size = window_size(rate)
+    long = [(a, b) for a, b in spans if b - a > 2 * size]
+    if sum(b - a for a, b in long) > 0.2 * rate:
+        powers = [_power(to_spectra(samples[:, a:b], size))[2:-3] for a, b in long]
+        mean: Floats = np.concatenate(powers).mean(axis=0)
+        return mean
+    power = _power(to_spectra(samples, size))
+    quiet: Floats = 2.0 * np.percentile(power, 10, axis=0).astype(np.float32)
+    return quiet
+
+
+def _power(spectra: Spectra) -> Floats:
+    """Mean power over channels, (windows, bins)."""
+    return (spectra.real**2 + spectra.imag**2).mean(axis=0)
+
+
+def change_timbre(
+    samples: Samples,
+    rate: int,
+    first: int,
+    curves: Mapping[str, Floats],
+    f0: Floats,
+    noise: Floats | None,
+    rng: np.random.Generator,
+) -> Samples:
+    """Apply the spectral curves to samples (channels, frames) that start at source sample `first`.
+
+    curves, f0: per 10 ms frame of the source. noise: the background's power, for denoise.
+    """
+    size = window_size(rate)
+    spectra = to_spectra(samples, size)
+    windows = spectra.shape[1]
+    frame = (first + np.arange(windows) * (size // OVERLAP)) / (rate * FRAME_S)
+    grid = np.arange(len(f0))
+    at = {name: np.interp(frame, grid, curve)[:, None] for name, curve in curves.items()}
+    f0_at = np.interp(frame, grid, bridged(f0))
+    # A window that touches voicing holds some of it, hence the spread to both sides.
+    voiced = np.interp(frame, grid, maximum_filter1d((f0 > 0).astype(float), 5))[:, None]
+    hz = np.fft.rfftfreq(size, 1 / rate)
+
+    if "denoise" in at and noise is not None:
+        spectra = spectra * _denoise_gains(_power(spectra), noise, at["denoise"])
+    if {"formant_ln", "whisper", "breath"} & at.keys():
+        spectra = _reshape_voice(spectra, rate, at, f0_at, voiced, hz, rng)
+    shelves = np.zeros((windows, 1), np.float32)
+    for name, edge_low, edge_high in (("high_db", 700.0, 1400.0), ("low_db", 450.0, 220.0)):
+        if name in at:
+            shelves = shelves + at[name] * _step(hz, edge_low, edge_high)
+    if np.any(shelves):
+        spectra = spectra * np.power(10, shelves / 20).astype(np.float32)
+    return to_samples(spectra, size, samples.shape[1])
+
+
+def bridged(f0: Floats) -> Floats:
+    """f0 with unvoiced frames bridged, so that interpolation never mixes in zeros, (frames,)."""
+    voiced = np.flatnonzero(f0 > 0)
+    if len(voiced) == 0:
+        return np.full(len(f0), 120.0)
+    return np.interp(np.arange(len(f0)), voiced, f0[voiced])
+
+
+def _step(hz: Floats, start: float, end: float) -> Floats:
+    """0 before `start`, 1 beyond `end`, a smooth step on the octave scale between."""
+    octave = np.log2(np.maximum(hz, 1.0) / start) / np.log2(end / start)
+    x = np.clip(octave, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _reshape_voice(
+    spectra: Spectra,
+    rate: int,
+    at: Mapping[str, Floats],
+    f0: Floats,
+    voiced: Floats,
+    hz: Floats,
+    rng: np.random.Generator,
+) -> Spectra:
+    """Formants moved; voicing swapped for, or mixed with, noise under the same envelope."""
+    power = _power(spectra)
+    envelope = _log_envelope(power, rate, f0)
+    if "formant_ln" in at:
+        moved = _warp(envelope, np.exp(-at["formant_ln"]))
+        limit = MAX_FORMANT_GAIN_DB * np.log(10) / 20
+        gain = np.exp(np.clip(moved - envelope, -limit, limit))
+        gain *= _keep_energy(power, gain)
+        spectra = spectra * gain.astype(np.float32)
+        power, envelope = power * gain**2, moved
+    if not {"whisper", "breath"} & at.keys():
+        return spectra
+    noise = np.exp(envelope) * _noise(spectra, rng)
+    noise *= np.sqrt(power.sum(1) / np.maximum(_power(noise).sum(1), 1e-20))[:, None]
+    if "breath" in at:
+        # Aspiration is made at the glottis: it rises with frequency (Klatt & Klatt 1990).
+        share = at["breath"] * voiced * (0.15 + 0.85 * _step(hz, 500.0, 3000.0))
+        spectra = spectra + noise * (2.0 * share).astype(np.float32)
+    if "whisper" in at:
+        share = at["whisper"] * voiced
+        spectra = spectra * np.sqrt(1 - share).astype(np.float32)
+        spectra = spectra + noise * np.sqrt(share).astype(np.float32)
+    return spectra.astype(np.complex64)
+
+
+def _log_envelope(power: Floats, rate: int, f0: Floats) -> Floats:
+    """Natural-log magnitude envelope by cepstral smoothing below the pitch period."""
+    log = 0.5 * np.log(np.maximum(power, 1e-14)).astype(np.float64)
+    cepstrum = fft.irfft(log, axis=1)
+    size = cepstrum.shape[1]
+    quefrency_s = np.minimum(np.arange(size), size - np.arange(size)) / rate
+    cutoff_s = np.minimum(ENVELOPE_QUEFRENCY_S, 0.7 / np.maximum(f0, 50.0))[:, None]
+    lifter = 0.5 + 0.5 * np.cos(np.pi * np.clip(quefrency_s / cutoff_s, 0, 1))
+    smooth: Floats = fft.rfft(cepstrum * lifter, axis=1).real
+    return smooth
+
+
+def _warp(envelope: Floats, ratio: Floats) -> Floats:
+    """Each row read at bin * ratio: a ratio below 1 moves formants up."""
+    bins = envelope.shape[1]
+    place = np.clip(np.arange(bins) * ratio, 0, bins - 1.001)
+    low = place.astype(np.int64)
+    part = place - low
+    below = np.take_along_axis(envelope, low, axis=1)
+    above = np.take_along_axis(envelope, low + 1, axis=1)
+    return below + part * (above - below)
+
+
+def _keep_energy(power: Floats, gain: Floats) -> Floats:
+    before, after = power.sum(1), (power * gain**2).sum(1)
+    return np.sqrt(before / np.maximum(after, 1e-20))[:, None]
+
+
+def _noise(spectra: Spectra, rng: np.random.Generator) -> Spectra:
+    """The short-time spectra of one white noise, the same in all channels, (1, windows, bins)."""
+    _, windows, bins = spectra.shape
+    size = 2 * (bins - 1)
+    white = rng.standard_normal((1, (windows - 2) * (size // OVERLAP) + 1), dtype=np.float32)
+    out = to_spectra(white, size)
+    if out.shape[1] < windows:
+        out = np.pad(out, ((0, 0), (0, windows - out.shape[1]), (0, 0)), mode="wrap")
+    return out[:, :windows] / np.sqrt(size / 2)
+
+
+def _denoise_gains(power: Floats, noise: Floats, amount: Floats) -> Floats:
+    """Wiener gains with the decision-directed prior SNR (Ephraim & Malah 1984, alpha 0.98)."""
+    posterior = power / np.maximum(noise, 1e-14)
+    gains = np.empty_like(posterior)
+    clean = np.maximum(posterior[0] - 1, 0)
+    for window, snr in enumerate(posterior):
+        prior = 0.96 * clean + 0.04 * np.maximum(snr - 1, 0)
+        gain = prior / (1 + prior)
+        gains[window] = gain
+        clean = gain * gain * snr
+    floor = 10 ** (DENOISE_FLOOR_DB / 20)
+    return (1 + amount * (np.maximum(gains, floor) - 1)).astype(np.float32)
