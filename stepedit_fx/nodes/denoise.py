@@ -10,6 +10,7 @@ class Denoise(EditNode):
     """Take background noise away."""
 
     kind = "denoise"
+    main = "strength"
 
     strength: float = param(1.0, ge=0, le=1, help="How much: 0 nothing, 1 all that can go.")
 

@@ -10,6 +10,7 @@ class Vad(EditNode):
     """Take silent portions away (voice activity detection)."""
 
     kind = "vad"
+    main = "strength"
 
     strength: float = param(1.0, ge=0, le=1, help="How much of each silence: 0 none, 1 all of it.")
 

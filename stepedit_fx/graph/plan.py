@@ -1,0 +1,335 @@
+"""What a run will do: every step with its key, and whether it is stored already."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.engines.base import Engine, check_offered
+from stepedit_fx.errors import ReadError, RequestError, StepEditError
+from stepedit_fx.graph.spec import Graph
+from stepedit_fx.graph.steps import Step, build_steps
+from stepedit_fx.nodes.base import Context, EditNode, Node
+from stepedit_fx.nodes.clone import Clone
+from stepedit_fx.nodes.input import Input
+from stepedit_fx.nodes.output import Output, fill
+from stepedit_fx.speech import Speech
+from stepedit_fx.store.keys import digest
+
+if TYPE_CHECKING:
+    from stepedit_fx.store import Store
+
+State = Literal["run", "cached", "skipped"]
+# `{stem}` for sound that came from no file.
+UNNAMED = "audio"
+# The engine that the nodes' costs were measured with.
+MEASURED_ENGINE = "parametric"
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of a plan.
+
+    key: what makes its result the same; without a source it says so only within this graph.
+    state: run, cached (the store has it) or skipped (nothing that runs needs it).
+    estimate_s: seconds of work, 0 where nothing runs, None where nobody knows. serves: ids of
+    equal steps it stands for, its own first. path, subtype: of an output, where known.
+    """
+
+    id: str
+    node: Node
+    sources: tuple[str, ...]
+    key: str
+    put_in: bool = False
+    state: State = "run"
+    estimate_s: float | None = None
+    serves: tuple[str, ...] = ()
+    path: Path | None = None
+    subtype: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.node.kind
+
+    @property
+    def uses_engine(self) -> bool:
+        return uses_engine(self.node)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one run in order. recordings: what the inputs read, by step id."""
+
+    graph: Graph
+    engine: Engine = field(repr=False)
+    steps: tuple[PlannedStep, ...]
+    source: Path | None = None
+    recordings: Mapping[str, Audio] = field(default_factory=dict, repr=False)
+
+    @property
+    def estimate_s(self) -> float | None:
+        """Seconds of work in all, None where nobody knows."""
+        known = [step.estimate_s for step in self.steps]
+        return None if None in known else sum(s for s in known if s)
+
+    def of(self, state: State) -> tuple[PlannedStep, ...]:
+        return tuple(step for step in self.steps if step.state == state)
+
+    def with_stored(self, is_stored: Callable[[str], bool]) -> Plan:
+        """The same plan with every state as it is when these keys are stored."""
+        states = _states(self.steps, is_stored)
+        duration_s = max((audio.duration_s for audio in self.recordings.values()), default=None)
+        steps = (
+            replace(
+                step,
+                state=states[step.id],
+                estimate_s=_estimate_s(step, states[step.id], duration_s, self.engine.kind),
+            )
+            for step in self.steps
+        )
+        return replace(self, steps=tuple(steps))
+
+
+def uses_engine(node: Node) -> bool:
+    return Speech in (node.takes, node.gives)
+
+
+def make_plan(
+    graph: Graph,
+    source: Path | str | Audio | None,
+    *,
+    store: Store | None,
+    out_dir: Path | str | None,
+    engine: Engine,
+    index: int = 1,
+) -> Plan:
+    """See `Graph.plan`. Raises ReadError, and RequestError for what cannot be run as asked."""
+    steps = build_steps(graph)
+    if engine.kind != graph.engine.kind:
+        _check_offers(steps, engine)
+    path = Path(source) if isinstance(source, str | Path) else None
+    _check_source(graph, source)
+    recordings = dict(_recordings(graph, steps, source, engine))
+    planned = _share_equal(steps, graph, engine, recordings)
+    if recordings or not _inputs(steps):
+        outputs = _Outputs(graph, path, planned, index)
+        planned = [outputs.placed(step, out_dir) for step in planned]
+        outputs.check(planned)
+    plan = Plan(graph, engine, tuple(planned), path, recordings)
+    known = bool(recordings) and store is not None
+    return plan.with_stored(store.has if known and store is not None else lambda key: False)
+
+
+def _inputs(steps: Sequence[Step]) -> list[tuple[str, Input]]:
+    return [(step.id, step.node) for step in steps if isinstance(step.node, Input)]
+
+
+def _check_offers(steps: Sequence[Step], engine: Engine) -> None:
+    """The graph was checked against its own engine; this is another."""
+    for step in steps:
+        if isinstance(step.node, EditNode | Clone):
+            try:
+                check_offered(engine, step.node.edit())
+            except StepEditError as error:
+                error.node = step.id
+                raise
+
+
+def _check_source(graph: Graph, source: Path | str | Audio | None) -> None:
+    inputs = [spec.node for spec in graph.nodes.values() if isinstance(spec.node, Input)]
+    if source is not None and all(node.path for node in inputs):
+        raise RequestError(
+            f"graph '{graph.name}' reads its own recordings and takes none",
+            remedy="Run it without an input, or take a path out of one of its inputs.",
+        )
+
+
+def _recordings(
+    graph: Graph, steps: Sequence[Step], source: Path | str | Audio | None, engine: Engine
+) -> Iterator[tuple[str, Audio]]:
+    """What the inputs read; nothing at all where one of them has nothing to read."""
+    inputs = _inputs(steps)
+    if source is None and any(not node.path for _, node in inputs):
+        return
+    path = Path(source) if isinstance(source, str | Path) else None
+    context = Context(engine, source=path, folder=graph.folder)
+    for step_id, node in inputs:
+        try:
+            if isinstance(source, Audio) and not node.path:
+                yield step_id, node.worded(source)
+            else:
+                yield step_id, node.run((), context)
+        except StepEditError as error:
+            error.node = error.node or step_id
+            raise
+
+
+def _share_equal(
+    steps: Sequence[Step], graph: Graph, engine: Engine, recordings: Mapping[str, Audio]
+) -> list[PlannedStep]:
+    """Steps with keys; those with one key are one step. Outputs are never shared."""
+    engine_key = (engine.kind, engine.fingerprint)
+    keys: dict[str, str] = {}  # step id -> key
+    firsts: dict[str, str] = {}  # key -> id of the first step that has it
+    planned: dict[str, PlannedStep] = {}
+    for step in steps:
+        sources = [keys[source] for source in step.sources]
+        keys[step.id] = key = _key(step, sources, graph, engine_key, recordings)
+        first = step.id if isinstance(step.node, Output) else firsts.setdefault(key, step.id)
+        if first != step.id:
+            same = planned[first]
+            planned[first] = replace(same, serves=(*same.serves, step.id))
+            continue
+        ids = tuple(firsts[source] for source in sources)
+        planned[step.id] = PlannedStep(
+            step.id, step.node, ids, key, put_in=step.put_in, serves=(step.id,)
+        )
+    return list(planned.values())
+
+
+def _key(
+    step: Step,
+    sources: Sequence[str],
+    graph: Graph,
+    engine_key: tuple[str, str],
+    recordings: Mapping[str, Audio],
+) -> str:
+    """What makes a result the same: everything it was made from, and no name, path or date."""
+    node = step.node
+    if isinstance(node, Input):
+        known = recordings.get(step.id)
+        return known.digest if known else digest("input", node.model_dump(mode="json"))
+    left_out = {"bypass"} | ({"path"} if isinstance(node, Output) else set())
+    fields = node.model_dump(mode="json", exclude=left_out)
+    if isinstance(node, Output):
+        fields["ending"] = node.ending
+    files = [_file_digest(file) for file in node.reads(graph.folder)]
+    used = engine_key if uses_engine(node) else None
+    return digest(node.kind, node.code_version, fields, list(sources), used, files)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            hasher = hashlib.sha256()
+            while block := file.read(1 << 20):
+                hasher.update(block)
+            return hasher.hexdigest()
+    except OSError as error:
+        raise ReadError.of(path, error.strerror or str(error)) from error
+
+
+def _states(steps: Sequence[PlannedStep], is_stored: Callable[[str], bool]) -> Mapping[str, State]:
+    """Backwards from the outputs: what is needed runs, unless it is stored."""
+    needed: set[str] = set()
+    states: dict[str, State] = {}
+    for step in reversed(steps):
+        if isinstance(step.node, Output):
+            state: State = "run"
+        elif step.id not in needed:
+            state = "skipped"
+        elif not isinstance(step.node, Input) and is_stored(step.key):
+            state = "cached"
+        else:
+            state = "run"
+        states[step.id] = state
+        if state == "run":
+            needed.update(step.sources)
+    return states
+
+
+def _estimate_s(
+    step: PlannedStep, state: State, duration_s: float | None, engine: str
+) -> float | None:
+    if state != "run":
+        return 0.0
+    if duration_s is None or (uses_engine(step.node) and engine != MEASURED_ENGINE):
+        return None
+    return step.node.cost_s * duration_s
+
+
+class _Outputs:
+    """Where the outputs go, and that none goes over what the run reads or over another."""
+
+    def __init__(
+        self, graph: Graph, source: Path | None, steps: Sequence[PlannedStep], index: int
+    ) -> None:
+        self.graph = graph
+        self.source = source
+        self.index = index
+        self.steps = {step.id: step for step in steps}
+        read = [file for step in steps for file in step.node.reads(graph.folder)]
+        self.read = [*read, source] if source else read
+
+    def placed(self, step: PlannedStep, out_dir: Path | str | None) -> PlannedStep:
+        """An output with its path and subtype; any other step as it is."""
+        if not isinstance(step.node, Output):
+            return step
+        recording = self._recording_of(step.id)
+        subtype = step.node.subtype_for(_subtype_of(recording))
+        if out_dir is None:
+            return replace(step, subtype=subtype)
+        values = {
+            **self.graph.variables,
+            "stem": recording.stem if recording else UNNAMED,
+            "graph": self.graph.name,
+            "node": step.id,
+            "index": str(self.index),
+        }
+        try:
+            path = Path(out_dir) / fill(step.node.path, values)
+        except ValueError as error:
+            raise RequestError(str(error), node=step.id) from error
+        return replace(step, path=path, subtype=subtype)
+
+    def _recording_of(self, step_id: str) -> Path | None:
+        """The file an output comes from: the one given to run, else the first it leads back to."""
+        step = self.steps[step_id]
+        if isinstance(step.node, Input):
+            return step.node.file(self.graph.folder) or self.source
+        found = [self._recording_of(source) for source in step.sources]
+        if self.source in found:
+            return self.source
+        return next((path for path in found if path), None)
+
+    def check(self, steps: Sequence[PlannedStep]) -> None:
+        written: dict[str, str] = {}
+        for step in steps:
+            if step.path is None:
+                continue
+            for file in self.read:
+                if _is_same(step.path, file):
+                    raise RequestError(
+                        f"the output '{step.path}' is the input '{file}'",
+                        remedy="Write to another folder or under another name.",
+                        node=step.id,
+                    )
+            name = os.path.realpath(step.path).casefold()
+            if name in written:
+                raise RequestError(
+                    f"'{step.path}' is written by '{written[name]}' too",
+                    remedy="Put {node} into the path, or name each.",
+                    node=step.id,
+                )
+            written[name] = step.id
+
+
+def _subtype_of(recording: Path | None) -> str:
+    if recording is None:
+        return ""
+    from stepedit_fx.files import probe
+
+    return probe(recording).subtype
+
+
+def _is_same(output: Path, file: Path) -> bool:
+    """Whether both name one file, also through links; an output that is not there yet is new."""
+    try:
+        return output.samefile(file)
+    except OSError:
+        return os.path.realpath(output) == os.path.realpath(file)
