@@ -27,7 +27,10 @@ MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
 
 _FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"})
-_BLOCK_FRAMES = 16_384  # small, so that a broken file is known to be good up to nearly its break
+# Small, so that a broken file is known to be good up to nearly its break.
+_BLOCK_FRAMES = 16_384
+# soundfile seeks after every block, and a seek costs mp3 the bits it borrows from earlier frames.
+_SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "AIFF", "FLAC"})
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a flac stream of unknown length is above this
 _MAX_START_S = 7 * 24 * 3600.0  # a broadcast-wave time counts from midnight; more is rubbish
 _OGG_TAIL_BYTES = 65_307 + 4  # the longest page, by RFC 3533, and the next one's mark
@@ -131,14 +134,14 @@ def _check_whole(path: Path, file: BinaryIO, header: Header | None, kind: str, f
     if header is not None and header.truncated and header.frame_bytes:
         promised = (header.promised_bytes or 0) // header.frame_bytes
         raise _cut_short(path, f"{header.there_bytes // header.frame_bytes}", promised)
-    if frames == 0:
-        raise ReadError.of(path, "holds no samples", "Export or record it again.")
-    if frames > _UNKNOWN_FRAMES:
-        raise ReadError.of(path, "its header does not say how long it is", _repair(path))
     if kind == "OGG" and not _ogg_ends(file):
         raise ReadError.of(
             path, f"is cut short: {frames} frames are there, and no end of stream", _repair(path)
         )
+    if frames == 0:
+        raise ReadError.of(path, "holds no samples", "Export or record it again.")
+    if frames > _UNKNOWN_FRAMES:
+        raise ReadError.of(path, "its header does not say how long it is", _repair(path))
 
 
 def _cut_short(path: Path, there: str, promised: int) -> FileError:
@@ -155,12 +158,15 @@ def _repair(path: Path) -> str:
 
 
 def _ogg_ends(file: BinaryIO) -> bool:
-    """Whether the last page is marked as the stream's last (RFC 3533, header type bit 2)."""
+    """Whether the last page is all there and marked as the stream's last (RFC 3533, 6)."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _OGG_TAIL_BYTES))
     tail = file.read()
-    at = tail.rfind(b"OggS")
-    return at >= 0 and at + 5 < len(tail) and bool(tail[at + 5] & 4)
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    lengths = page[27 : 27 + page[26]]  # of the page's segments
+    return len(lengths) == page[26] and len(page) >= 27 + len(lengths) + sum(lengths)
 
 
 def _start_s(path: Path, header: Header | None, rate: int) -> float:
@@ -191,30 +197,38 @@ def _length(duration_s: float) -> str:
 
 
 def _decode(info: FileInfo, file: BinaryIO) -> Samples:
-    path = info.path
     try:
         samples: Samples = np.empty((info.channels, info.frames), np.float32)
+        done = _fill(samples, info)
     except MemoryError as error:
         raise ReadError.of(
-            path, f"{_length(info.duration_s)} do not fit in memory", "Cut it into shorter files."
+            info.path,
+            f"{_length(info.duration_s)} do not fit in memory",
+            "Cut it into shorter files.",
         ) from error
+    if done < info.frames:
+        if info.format != "MP3" or _has_mp3_length(file):
+            raise _cut_short(info.path, f"{done}", info.frames)
+        samples = samples[:, :done].copy()  # without a length tag the header only guessed
+    return samples
+
+
+def _fill(samples: Samples, info: FileInfo) -> int:
+    """Decode into ``samples``; the frames that were there."""
     done = 0
+    step = _BLOCK_FRAMES if info.format in _SEEKABLE else info.frames
     try:
-        with soundfile.SoundFile(path) as sound:
+        with soundfile.SoundFile(info.path) as sound:
             while done < info.frames:
-                block = sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)  # (frames, ch)
+                block = sound.read(step, dtype="float32", always_2d=True)  # (frames, channels)
                 if len(block) == 0:
                     break
                 _check_finite(info, block, done)
                 samples[:, done : done + len(block)] = block.T
                 done += len(block)
     except soundfile.LibsndfileError as error:
-        raise _cut_short(path, f"about {done}", info.frames) from error
-    if done < info.frames:
-        if info.format != "MP3" or _has_mp3_length(file):
-            raise _cut_short(path, f"{done}", info.frames)
-        samples = samples[:, :done].copy()  # without a length tag the header only guessed
-    return samples
+        raise _cut_short(info.path, f"about {done}", info.frames) from error
+    return done
 
 
 def _check_finite(info: FileInfo, block: NDArray[np.float32], first: int) -> None:
