@@ -9,9 +9,11 @@ from stepedit_fx.nodes.base import Node
 from stepedit_fx.nodes.clone import Clone
 from stepedit_fx.nodes.decode import Decode
 from stepedit_fx.nodes.denoise import Denoise
+from stepedit_fx.nodes.effects import Effects
 from stepedit_fx.nodes.emotion import Emotion
 from stepedit_fx.nodes.encode import Encode
 from stepedit_fx.nodes.input import Input
+from stepedit_fx.nodes.mix import Mix
 from stepedit_fx.nodes.output import Output
 from stepedit_fx.nodes.paralinguistic import Paralinguistic
 from stepedit_fx.nodes.speed import Speed
@@ -33,6 +35,8 @@ NODES: Mapping[str, type[Node]] = MappingProxyType(
             Speed,
             Paralinguistic,
             Decode,
+            Effects,
+            Mix,
             Output,
         )
     }
