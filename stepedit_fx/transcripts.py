@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from stepedit_fx.errors import ReadError
@@ -168,7 +169,7 @@ def _from_cues(path: Path, cues: list[_Cue]) -> Transcript:
     """One transcript of cues in order; where two overlap, the earlier ends first."""
     text = ""
     words: list[Word] = []
-    for cue, following in zip(cues, [*cues[1:], None], strict=True):
+    for cue, following in zip_longest(cues, cues[1:]):
         _check_times(path, cue, following)
         end_s = min(cue.end_s, following.start_s) if following else cue.end_s
         said = _clean(cue.text)
@@ -194,11 +195,13 @@ def _check_times(path: Path, cue: _Cue, following: _Cue | None) -> None:
 def _spread(words: list[str], start_s: float, end_s: float) -> Iterator[Word]:
     """Words over a span of time, each with a share of it by its letters."""
     letters = sum(map(len, words))
-    done = 0
+    done, first_s = 0, start_s
     for word in words:
-        first_s = start_s + (end_s - start_s) * done / letters
         done += len(word)
-        yield Word(word, first_s, start_s + (end_s - start_s) * done / letters)
+        # min: rounding must not carry the last word past the next cue.
+        last_s = min(end_s, start_s + (end_s - start_s) * done / letters)
+        yield Word(word, first_s, last_s)
+        first_s = last_s
 
 
 def _clean(text: str) -> str:
