@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from stepedit_fx.audio import Audio
 from stepedit_fx.errors import RequestError, TagError, did_you_mean
 from stepedit_fx.speech import Edit, Speech
-from stepedit_fx.tags import check_tag
+from stepedit_fx.tags import KINDS, check_tag
 
 
 class EngineSettings(BaseModel):
@@ -80,6 +80,10 @@ def check_offered(engine: Engine, edit: Edit) -> None:
     offers = engine.offers
     if edit.kind in offers and edit.value in offers[edit.kind]:
         return
+    if edit.kind in offers and KINDS[edit.kind].tags and edit.value not in KINDS[edit.kind].tags:
+        # The nearest word must be one that this engine then does.
+        remedy = did_you_mean(edit.value, offers[edit.kind])
+        raise TagError(f"unknown {edit.kind} '{edit.value}'", remedy=remedy)
     check_tag(edit.kind, edit.value)
     if edit.kind not in offers:
         raise TagError(

@@ -10,12 +10,16 @@ from pathlib import Path
 from stepedit_fx.engines.base import Engine, check_offered
 from stepedit_fx.errors import Problem, TagError, did_you_mean
 from stepedit_fx.graph.parts import Part
-from stepedit_fx.graph.tree import Mark, locate
+from stepedit_fx.graph.tree import Mark, Scalar, locate
 from stepedit_fx.nodes import Node
 from stepedit_fx.nodes.base import EditNode
 from stepedit_fx.nodes.clone import Clone
+from stepedit_fx.nodes.emotion import Emotion
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import PLACEHOLDERS, Output, fill, placeholders
+from stepedit_fx.nodes.speed import Speed
+from stepedit_fx.nodes.style import Style
+from stepedit_fx.speech import Edit
 from stepedit_fx.tags import check_tag
 
 MAX_CYCLES_SHOWN = 10
@@ -23,7 +27,7 @@ MAX_CYCLES_SHOWN = 10
 
 @dataclass(frozen=True)
 class Built:
-    """A part with its node, None where its fields were wrong."""
+    """A part with its node, None where its type or its fields were wrong."""
 
     part: Part
     node: Node | None
@@ -37,8 +41,11 @@ def check_links(built: Mapping[str, Built], top: Mark) -> Iterator[Problem]:
     for item in built.values():
         yield from _check_sources(item.part, built)
     yield from _cycles(built)
-    yield from _unused(built)
-    if not any(item.part.cls is Output for item in built.values()):
+    # What could not be read may be what uses a node, or the output that is missing.
+    is_whole = all(item.part.cls for item in built.values())
+    if is_whole:
+        yield from _unused(built)
+    if is_whole and not any(item.part.cls is Output for item in built.values()):
         yield top.problem("the graph has no output. Add one: out: {type: output, from: ...}")
     pathless = [b.part for b in built.values() if isinstance(b.node, Input) and not b.node.path]
     for extra in pathless[1:]:
@@ -53,8 +60,10 @@ def _check_sources(part: Part, built: Mapping[str, Built]) -> Iterator[Problem]:
         if source not in built:
             others = [name for name in built if name != part.id]
             yield mark.problem(f"no node '{source}'. {did_you_mean(source, others)}")
-        elif built[source].part.cls.gives is None:
-            yield mark.problem(f"'{source}' is an {built[source].part.cls.kind} and gives nothing")
+        elif built[source].part.cls is Output:
+            yield mark.problem(f"'{source}' is an output and gives nothing")
+    if part.cls is None:
+        return
     least, most = part.cls.inputs
     count = len(part.sources)
     if least <= count <= most:
@@ -94,7 +103,7 @@ def _cycles(built: Mapping[str, Built]) -> Iterator[Problem]:
 def _unused(built: Mapping[str, Built]) -> Iterator[Problem]:
     used = {source for item in built.values() for source, _ in item.part.sources}
     for name, item in built.items():
-        if name not in used and item.part.cls.gives is not None:
+        if name not in used and item.part.cls is not Output:
             yield item.part.mark.problem(
                 f"nothing uses '{name}'. Lead it to an output, or take it out."
             )
@@ -102,9 +111,9 @@ def _unused(built: Mapping[str, Built]) -> Iterator[Problem]:
 
 def check_offers(item: Built, engine: Engine | None) -> Iterator[Problem]:
     """That the edit's tag exists and that the engine, where it could be opened, does it."""
-    if not isinstance(item.node, EditNode | Clone):
+    edit = _edit_of(item)
+    if edit is None:
         return
-    edit = item.node.edit()
     try:
         if engine is None:
             check_tag(edit.kind, edit.value)
@@ -115,13 +124,23 @@ def check_offers(item: Built, engine: Engine | None) -> Iterator[Problem]:
         yield (written.mark if written else item.part.mark).problem(str(error))
 
 
+def _edit_of(item: Built) -> Edit | None:
+    """The edit a node asks for; of a node with other fields wrong, its kind and tag."""
+    if isinstance(item.node, EditNode | Clone):
+        return item.node.edit()
+    written = item.part.fields.get("value")
+    if item.part.cls in (Emotion, Style, Speed) and isinstance(written, Scalar):
+        return Edit(item.part.cls.kind, written.value) if isinstance(written.value, str) else None
+    return None
+
+
 def check_files(item: Built, folder: Path) -> Iterator[Problem]:
     """That the files a node reads by itself are there."""
     if item.node is None:
         return
     for file in item.node.reads(folder):
         if not file.is_file():
-            written = item.part.fields.get(item.part.cls.main)
+            written = item.part.fields.get(item.node.main)
             what = "is a folder" if file.is_dir() else "no such file"
             yield (written.mark if written else item.part.mark).problem(f"{what}: {file}")
 

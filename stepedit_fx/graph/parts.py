@@ -17,10 +17,13 @@ _ID = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 @dataclass(frozen=True)
 class Part:
-    """One node as written: its fields not yet checked, each source with its mark."""
+    """One node as written: its fields not yet checked, each source with its mark.
+
+    cls: None for a node that could not be read, so that what refers to it is no problem too.
+    """
 
     id: str
-    cls: type[Node]
+    cls: type[Node] | None
     fields: Map
     sources: tuple[tuple[str, Mark], ...]
     mark: Mark
@@ -40,27 +43,27 @@ def read_nodes(tree: Tree, problems: list[Problem]) -> list[Part]:
     if not isinstance(tree, Map) or not tree.items:
         problems.append(tree.mark.problem("nodes must be a mapping of ids to nodes"))
         return []
-    parts = [_node(node_id, mark, body, problems) for node_id, mark, body in tree.items]
-    return [part for part in parts if part]
+    return [_node(node_id, mark, body, problems) for node_id, mark, body in tree.items]
 
 
-def _node(node_id: str, mark: Mark, body: Tree, problems: list[Problem]) -> Part | None:
+def _node(node_id: str, mark: Mark, body: Tree, problems: list[Problem]) -> Part:
     if not _ID.fullmatch(node_id):
         problems.append(
             mark.problem(f"an id is letters, digits, - and _, got '{node_id}'. Rename the node.")
         )
     if not isinstance(body, Map):
         problems.append(body.mark.problem(f"'{node_id}' must be a mapping, as {{type: input}}"))
-        return None
+        return Part(node_id, None, Map((), mark), (), mark)
     kind = body.get("type")
-    if not isinstance(kind, Scalar) or not isinstance(kind.value, str):
+    cls = None
+    if isinstance(kind, Scalar) and isinstance(kind.value, str):
+        cls = kind_class(kind.value, kind.mark, problems)
+    else:
         at = kind.mark if kind else mark
         problems.append(at.problem(f"'{node_id}' needs a type. {did_you_mean('', WRITTEN)}"))
-        return None
-    cls = kind_class(kind.value, kind.mark, problems)
     sources = _sources(body.get("from"), problems)
     fields = Map(tuple(item for item in body.items if item[0] not in ("type", "from")), body.mark)
-    return Part(node_id, cls, fields, sources, mark) if cls else None
+    return Part(node_id, cls, fields, sources, mark)
 
 
 def _sources(written: Tree | None, problems: list[Problem]) -> tuple[tuple[str, Mark], ...]:
@@ -134,6 +137,8 @@ def apply_sets(parts: list[Part], sets: Iterable[str], problems: list[Problem]) 
             problems.append(mark.problem(f"no node '{node_id}'. {did_you_mean(node_id, by_id)}"))
         else:
             part = by_id[node_id]
+            if part.cls is None:
+                continue
             value = _typed(part.cls, path, typed, mark, problems)
             fields = _put(part.fields, path, value, mark, problems)
             by_id[node_id] = replace(

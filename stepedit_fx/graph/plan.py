@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Literal
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import Engine, check_offered
 from stepedit_fx.errors import ReadError, RequestError, StepEditError
+from stepedit_fx.graph.outputs import output_paths, recording_of
 from stepedit_fx.graph.spec import Graph
-from stepedit_fx.graph.steps import Step, build_steps
+from stepedit_fx.graph.steps import Step, build_steps, uses_engine
 from stepedit_fx.nodes.base import Context, EditNode, Node
 from stepedit_fx.nodes.clone import Clone
 from stepedit_fx.nodes.input import Input
-from stepedit_fx.nodes.output import Output, fill
-from stepedit_fx.speech import Speech
+from stepedit_fx.nodes.output import Output
 from stepedit_fx.store.keys import digest
 
 if TYPE_CHECKING:
     from stepedit_fx.store import Store
 
 State = Literal["run", "cached", "skipped"]
-# `{stem}` for sound that came from no file.
-UNNAMED = "audio"
 # The engine that the nodes' costs were measured with.
 MEASURED_ENGINE = "parametric"
 
@@ -95,10 +93,6 @@ class Plan:
         return replace(self, steps=tuple(steps))
 
 
-def uses_engine(node: Node) -> bool:
-    return Speech in (node.takes, node.gives)
-
-
 def make_plan(
     graph: Graph,
     source: Path | str | Audio | None,
@@ -117,9 +111,7 @@ def make_plan(
     recordings = dict(_recordings(graph, steps, source, engine))
     planned = _share_equal(steps, graph, engine, recordings)
     if recordings or not _inputs(steps):
-        outputs = _Outputs(graph, path, planned, index)
-        planned = [outputs.placed(step, out_dir) for step in planned]
-        outputs.check(planned)
+        planned = _placed(planned, graph, path, out_dir, index)
     plan = Plan(graph, engine, tuple(planned), path, recordings)
     known = bool(recordings) and store is not None
     return plan.with_stored(store.has if known and store is not None else lambda key: False)
@@ -253,70 +245,46 @@ def _estimate_s(
     return step.node.cost_s * duration_s
 
 
-class _Outputs:
-    """Where the outputs go, and that none goes over what the run reads or over another."""
+def _placed(
+    steps: Sequence[PlannedStep],
+    graph: Graph,
+    source: Path | None,
+    out_dir: Path | str | None,
+    index: int,
+) -> list[PlannedStep]:
+    """Outputs with their paths and subtypes; other steps as they are."""
+    paths = output_paths(graph, source, Path(out_dir), index=index) if out_dir is not None else {}
+    read = [file for step in steps for file in step.node.reads(graph.folder)]
+    _check_paths(paths, [*read, source] if source else read)
+    placed = []
+    for step in steps:
+        if isinstance(step.node, Output):
+            recording = recording_of(graph, step.id, source)
+            subtype = step.node.subtype_for(_subtype_of(recording))
+            step = replace(step, path=paths.get(step.id), subtype=subtype)
+        placed.append(step)
+    return placed
 
-    def __init__(
-        self, graph: Graph, source: Path | None, steps: Sequence[PlannedStep], index: int
-    ) -> None:
-        self.graph = graph
-        self.source = source
-        self.index = index
-        self.steps = {step.id: step for step in steps}
-        read = [file for step in steps for file in step.node.reads(graph.folder)]
-        self.read = [*read, source] if source else read
 
-    def placed(self, step: PlannedStep, out_dir: Path | str | None) -> PlannedStep:
-        """An output with its path and subtype; any other step as it is."""
-        if not isinstance(step.node, Output):
-            return step
-        recording = self._recording_of(step.id)
-        subtype = step.node.subtype_for(_subtype_of(recording))
-        if out_dir is None:
-            return replace(step, subtype=subtype)
-        values = {
-            **self.graph.variables,
-            "stem": recording.stem if recording else UNNAMED,
-            "graph": self.graph.name,
-            "node": step.id,
-            "index": str(self.index),
-        }
-        try:
-            path = Path(out_dir) / fill(step.node.path, values)
-        except ValueError as error:
-            raise RequestError(str(error), node=step.id) from error
-        return replace(step, path=path, subtype=subtype)
-
-    def _recording_of(self, step_id: str) -> Path | None:
-        """The file an output comes from: the one given to run, else the first it leads back to."""
-        step = self.steps[step_id]
-        if isinstance(step.node, Input):
-            return step.node.file(self.graph.folder) or self.source
-        found = [self._recording_of(source) for source in step.sources]
-        if self.source in found:
-            return self.source
-        return next((path for path in found if path), None)
-
-    def check(self, steps: Sequence[PlannedStep]) -> None:
-        written: dict[str, str] = {}
-        for step in steps:
-            if step.path is None:
-                continue
-            for file in self.read:
-                if _is_same(step.path, file):
-                    raise RequestError(
-                        f"the output '{step.path}' is the input '{file}'",
-                        remedy="Write to another folder or under another name.",
-                        node=step.id,
-                    )
-            name = os.path.realpath(step.path).casefold()
-            if name in written:
+def _check_paths(paths: Mapping[str, Path], read: Sequence[Path]) -> None:
+    """That no output goes over a file the run reads, or over another output."""
+    written: dict[str, str] = {}
+    for node_id, path in paths.items():
+        for file in read:
+            if _is_same(path, file):
                 raise RequestError(
-                    f"'{step.path}' is written by '{written[name]}' too",
-                    remedy="Put {node} into the path, or name each.",
-                    node=step.id,
+                    f"the output '{path}' is the input '{file}'",
+                    remedy="Write to another folder or under another name.",
+                    node=node_id,
                 )
-            written[name] = step.id
+        name = os.path.realpath(path).casefold()
+        if name in written:
+            raise RequestError(
+                f"'{path}' is written by '{written[name]}' too",
+                remedy="Put {node} into the path, or name each.",
+                node=node_id,
+            )
+        written[name] = node_id
 
 
 def _subtype_of(recording: Path | None) -> str:

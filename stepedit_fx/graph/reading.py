@@ -16,7 +16,7 @@ from stepedit_fx.graph.parts import Part, apply_sets, read_chain, read_nodes
 from stepedit_fx.graph.spec import Graph, NodeSpec, open_with
 from stepedit_fx.graph.tree import Map, Mark, Scalar, Tree
 from stepedit_fx.graph.variables import Variables, read_variables
-from stepedit_fx.nodes.output import Output, placeholders
+from stepedit_fx.nodes.output import PLACEHOLDERS, Output, placeholders
 
 VERSION = 1
 TOP_KEYS = ("version", "name", "description", "engine", "seed", "vars", "nodes", "chain")
@@ -150,6 +150,9 @@ class Reading:
     def _built(self, parts: list[Part], seed: int | None) -> dict[str, Built]:
         built = {}
         for part in parts:
+            if part.cls is None:
+                built[part.id] = Built(part, None)
+                continue
             extra = {"seed": seed} if seed is not None and "seed" in part.cls.model_fields else {}
             node = build(part.cls, part.cls.kind, part.fields, extra, self.problems)
             built[part.id] = Built(part, node)
@@ -179,7 +182,7 @@ class Reading:
         known = {key for key, _, _ in written.items} if isinstance(written, Map) else set()
         for item in built.values():
             if isinstance(item.node, Output):
-                known.update(placeholders(item.node.path))
+                known.update(set(placeholders(item.node.path)) - set(PLACEHOLDERS))
         known |= variables.used
         for name in given:
             if name not in known:

@@ -29,6 +29,11 @@ class Step:
     bypassed: bool = False
 
 
+def uses_engine(node: Node) -> bool:
+    """Whether the engine has a part in the node's result."""
+    return Speech in (node.takes, node.gives)
+
+
 def build_steps(graph: Graph, *, keep_bypassed: bool = False) -> list[Step]:
     """The steps in an order that can be run, near the file's own.
 

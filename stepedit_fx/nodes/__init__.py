@@ -36,6 +36,7 @@ NODES: Mapping[str, type[Node]] = MappingProxyType(
             Paralinguistic,
             Decode,
             Effects,
+            Effects,
             Mix,
             Output,
         )
