@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -55,7 +55,7 @@ def spread(
     jobs: int,
     started: Callable[[int], None],
     cancelled: Cancel,
-) -> Iterator[tuple[int, ResultT | WorkerLost]]:
+) -> Generator[tuple[int, ResultT | WorkerLost], None, None]:
     """Do every item; give (index, result) as they end, in any order.
 
     One job runs in this very process. Close the iterator (contextlib.closing) to stop early: the

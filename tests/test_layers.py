@@ -22,6 +22,8 @@ FLOORS = {
     "atomic": 0,
     "files": 1,
     "pool": 1,
+    "riff": 1,
+    "shipped": 1,
     "timeline": 1,
     "transcripts": 1,
     "measures": 1,
@@ -32,6 +34,7 @@ FLOORS = {
     "nodes": 3,
     "graph": 4,
     "provenance": 5,
+    "takes": 5,
     "batch": 5,
     "chain": 5,
     "session": 5,
@@ -47,6 +50,8 @@ NEIGHBOURS = {
     ("tags", "errors"),
     ("atomic", "errors"),
     ("batch", "provenance"),
+    ("batch", "takes"),
+    ("takes", "provenance"),
 }
 ENGINE_KINDS = {
     path.name for path in (PACKAGE / "engines").iterdir() if (path / "__init__.py").exists()

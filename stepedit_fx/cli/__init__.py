@@ -1,0 +1,1 @@
+"""The command line: translates arguments to calls, and errors to messages and exit codes."""

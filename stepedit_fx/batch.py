@@ -1,0 +1,332 @@
+"""Many recordings through one graph: side by side, resumable, each on its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from stepedit_fx.errors import Cancelled, ReadError, RequestError, StepEditError
+from stepedit_fx.graph import Graph
+from stepedit_fx.graph.outputs import output_paths
+from stepedit_fx.graph.plan import Plan, PlannedStep
+from stepedit_fx.graph.run import RunResult, run_plan
+from stepedit_fx.nodes.input import Input
+from stepedit_fx.nodes.output import Output
+from stepedit_fx.pool import Cancel, WorkerLost, spread
+from stepedit_fx.provenance import (
+    Provenance,
+    Recipe,
+    file_digest,
+    now,
+    read_provenance,
+    versions,
+    write_provenance,
+)
+from stepedit_fx.store import Store
+from stepedit_fx.takes import Take
+
+logger = logging.getLogger(__name__)
+
+# Takes share nothing but the store, so what a worker holds in memory only has to span one run.
+WORKER_MEMORY_BYTES = 64 << 20
+# Starting a process costs about as much as rendering this many short clips.
+TAKES_WORTH_A_PROCESS = 3
+
+
+@dataclass(frozen=True)
+class Item:
+    """What became of one take.
+
+    outputs: files that are there now. error: why not, for a failed one. warnings: what was
+    logged meanwhile. audio_s: length of the recording. ran, reused: ids of steps.
+    """
+
+    source: Path | None
+    state: Literal["done", "up to date", "failed"]
+    outputs: tuple[Path, ...] = ()
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    audio_s: float = 0.0
+    ran: tuple[str, ...] = ()
+    reused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to take number `index` (from 0): it started, took a step, or ended.
+
+    step: (id, "cached" | "running" | "done"), only where the batch runs in this process.
+    """
+
+    index: int
+    step: tuple[str, str] | None = None
+    item: Item | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of every take, in the order in which they were given."""
+
+    items: tuple[Item, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[Item, ...]:
+        return tuple(item for item in self.items if item.state == "failed")
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What every worker needs; travels between processes."""
+
+    recipe: Recipe
+    out_dir: Path
+    store: Path | None
+    plugin_folders: tuple[Path, ...]
+    force: bool
+
+
+def run_batch(
+    recipe: Recipe,
+    takes: Sequence[Take],
+    *,
+    out_dir: Path,
+    store: Store,
+    jobs: int | None = None,
+    plugin_folders: Sequence[Path] = (),
+    force: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+    cancelled: Cancel | None = None,
+) -> Summary:
+    """Render every take and write its outputs and their provenance.
+
+    takes: from `find_takes`; none for a graph that brings its own recording. store: workers open
+    its folder, or keep results in memory where it has none. jobs: processes side by side, None
+    for what suits. force: render also what is up to date.
+
+    A take that fails, or whose process is killed, is an item of its own and stops nothing.
+    Raises RequestError before anything runs where two takes would write one file, or one would
+    write over a recording; GraphError; Cancelled; RenderError where processes cannot be started.
+    """
+    start = time.perf_counter()
+    graph = recipe.graph()
+    tell = on_event or (lambda event: None)
+    chosen = _given(graph, takes)
+    check_takes(graph, chosen, out_dir)
+    setup = _Setup(recipe, out_dir, store.folder, tuple(plugin_folders), force)
+    items: dict[int, Item] = {}
+
+    def started(index: int) -> None:
+        tell(Event(index))
+
+    def stepped(take: Take, step: str, state: str) -> None:
+        tell(Event(take.index - 1, step=(step, state)))
+
+    count = jobs_for(len(chosen)) if jobs is None else jobs
+    factory = _Worker if count > 1 else _in_this_process(store, stepped)
+    done = spread(
+        factory, setup, chosen, jobs=count, started=started, cancelled=cancelled or (lambda: False)
+    )
+    with closing(done):
+        for index, result in done:
+            item = result if isinstance(result, Item) else _lost(chosen[index], result)
+            items[index] = item
+            tell(Event(index, item=item))
+    return Summary(tuple(items[i] for i in range(len(chosen))), time.perf_counter() - start)
+
+
+def jobs_for(takes: int) -> int:
+    """Processes for a number of takes: the processors there are, fewer for few takes."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(processors, takes // TAKES_WORTH_A_PROCESS))
+
+
+def _given(graph: Graph, takes: Sequence[Take]) -> Sequence[Take]:
+    wants = any(isinstance(s.node, Input) and not s.node.path for s in graph.nodes.values())
+    if wants and not takes:
+        raise RequestError(
+            f"graph '{graph.name}' needs a recording",
+            remedy="Name files, folders or globs to run it on.",
+        )
+    if takes and not wants:
+        raise RequestError(
+            f"graph '{graph.name}' reads its own recordings and takes none",
+            remedy="Run it without an input, or take a path out of one of its inputs.",
+        )
+    return takes or (Take(None),)
+
+
+def check_takes(graph: Graph, takes: Sequence[Take], out_dir: Path) -> None:
+    """Raise RequestError where two takes would write one file, or one over a recording."""
+    read = {os.path.realpath(take.path).casefold(): take.path for take in takes if take.path}
+    written: dict[str, Take] = {}
+    for take in takes:
+        paths = output_paths(graph, take.path, out_dir / take.folder, index=take.index)
+        for node_id, path in paths.items():
+            real = os.path.realpath(path).casefold()
+            if real in read:
+                raise RequestError(
+                    f"the output '{path}' is the input '{read[real]}'",
+                    remedy="Write to another folder (-o) or under another name.",
+                    node=node_id,
+                )
+            if real in written:
+                raise RequestError(
+                    f"'{take.path}' and '{written[real].path}' would both be written to '{path}'",
+                    remedy="Put {index} into the output's path, or run them apart.",
+                    node=node_id,
+                )
+            written[real] = take
+
+
+def _lost(take: Take, lost: WorkerLost) -> Item:
+    how = f"signal {-lost.exit_code}" if lost.exit_code < 0 else f"exit code {lost.exit_code}"
+    error = f"its worker process was killed ({how}). Out of memory? Try fewer --jobs."
+    return Item(take.path, "failed", error=error)
+
+
+class _Worker:
+    """Does one take at a time with one engine and one store."""
+
+    def __init__(
+        self,
+        setup: _Setup,
+        store: Store | None = None,
+        stepped: Callable[[Take, str, str], None] | None = None,
+    ) -> None:
+        self.setup = setup
+        self.graph = setup.recipe.graph()
+        self.engine = self.graph.open_engine()
+        self.store = store or _open_store(setup.store)
+        self.stepped = stepped
+
+    def __call__(self, take: Take, cancelled: Cancel) -> Item:
+        start = time.perf_counter()
+        with _warnings() as warned:
+            try:
+                item = self._rendered(take, cancelled)
+            except Cancelled:
+                raise
+            except StepEditError as error:
+                item = Item(take.path, "failed", error=str(error))
+            except Exception as error:
+                logger.debug("unexpected error on %s", take.path, exc_info=True)
+                item = Item(take.path, "failed", error=f"{type(error).__name__}: {error}")
+        return replace(item, warnings=tuple(warned), seconds=time.perf_counter() - start)
+
+    def _rendered(self, take: Take, cancelled: Cancel) -> Item:
+        plan = self.graph.plan(
+            take.path,
+            store=self.store,
+            out_dir=self.setup.out_dir / take.folder,
+            engine=self.engine,
+            index=take.index,
+        )
+        outputs = [step for step in plan.steps if isinstance(step.node, Output)]
+        paths = tuple(step.path for step in outputs if step.path)
+        audio_s = max((audio.duration_s for audio in plan.recordings.values()), default=0.0)
+        if not self.setup.force and all(is_up_to_date(step) for step in outputs):
+            return Item(take.path, "up to date", paths, audio_s=audio_s)
+        stepped = self.stepped
+        result = run_plan(
+            plan,
+            store=self.store,
+            plugin_folders=self.setup.plugin_folders,
+            progress=(lambda step, state: stepped(take, step, state)) if stepped else None,
+            cancelled=cancelled,
+        )
+        for step in outputs:
+            self._sign(step, result, take)
+        return Item(take.path, "done", paths, audio_s=audio_s, ran=result.ran, reused=result.reused)
+
+    def _sign(self, step: PlannedStep, result: RunResult, take: Take) -> None:
+        """Write the provenance of one output, after it."""
+        path = result.outputs[step.id]
+        provenance = Provenance(
+            output=path.name,
+            sha256=file_digest(path),
+            key=step.key,
+            node=step.id,
+            recipe=self.setup.recipe,
+            graph={"name": self.graph.name, "digest": self.graph.digest},
+            source=take.path,
+            inputs={id_: audio.digest for id_, audio in result.plan.recordings.items()},
+            index=take.index,
+            engine={
+                **self.graph.engine.model_dump(mode="json"),
+                "fingerprint": self.engine.fingerprint,
+            },
+            steps=_steps(result.plan),
+            versions=versions(),
+            written=now(),
+        )
+        write_provenance(path, provenance)
+
+
+def _in_this_process(
+    store: Store, stepped: Callable[[Take, str, str], None]
+) -> Callable[[_Setup], _Worker]:
+    return lambda setup: _Worker(setup, store, stepped)
+
+
+def _open_store(folder: Path | None) -> Store:
+    if folder is None:
+        return Store.in_memory(memory_bytes=WORKER_MEMORY_BYTES)
+    return Store(folder, memory_bytes=WORKER_MEMORY_BYTES)
+
+
+def _steps(plan: Plan) -> Mapping[str, Mapping[str, object]]:
+    """What was done, as data: every step with its kind, fields, key and, where it has one, seed."""
+    return {
+        step.id: {
+            "kind": step.kind,
+            "from": list(step.sources),
+            "key": step.key,
+            "fields": step.node.model_dump(mode="json"),
+        }
+        for step in plan.steps
+    }
+
+
+def is_up_to_date(step: PlannedStep) -> bool:
+    """Whether an output's file is there, unchanged, and made from what the plan says."""
+    if step.path is None or not step.path.is_file():
+        return False
+    try:
+        known = read_provenance(step.path)
+        return bool(known and known.key == step.key and known.sha256 == file_digest(step.path))
+    except ReadError:
+        return False  # a damaged sidecar: render again, which writes a whole one
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What this package logs at warning level while an item is done, for its own item."""
+    found: list[str] = []
+    handler = _Collector(found)
+    package = logging.getLogger("stepedit_fx")
+    before = package.propagate
+    package.addHandler(handler)
+    package.propagate = package.getEffectiveLevel() < logging.WARNING  # --debug shows all anyway
+    try:
+        yield found
+    finally:
+        package.removeHandler(handler)
+        package.propagate = before
+
+
+class _Collector(logging.Handler):
+    def __init__(self, into: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.into = into
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.into.append(record.getMessage())

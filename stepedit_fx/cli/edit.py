@@ -1,0 +1,209 @@
+"""`edit`: one file, no YAML. Builds the graph that a file would have said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from stepedit_fx.cli.common import JsonOption, NoStoreOption, PluginsOption, StoreOption
+from stepedit_fx.errors import RequestError
+
+_ORDER = "stepedit_fx.cli.edit.order"
+
+
+class InOrder(TyperCommand):
+    """Remembers the order in which options were typed, for they apply in it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta[_ORDER] = [param.name for param in order]
+        return super().parse_args(ctx, args)
+
+
+def edit(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The recording.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="wav, flac, ogg or mp3.")],
+    emotion: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG[:STRENGTH]", help="As happy or sad:0.5; `tags emotion` lists."),
+    ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG[:STRENGTH]", help="As whisper; `tags style` lists."),
+    ] = None,
+    speed: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG[:STRENGTH]", help='As faster or "more slower:0.5".'),
+    ] = None,
+    say: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help='Sounds in their place: "Well, [Sigh] you came."'),
+    ] = None,
+    denoise: Annotated[bool, typer.Option("--denoise", help="Take background noise away.")] = False,
+    vad: Annotated[bool, typer.Option("--vad", help="Take silent portions away.")] = False,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="All steps of a preset; `presets` lists."),
+    ] = None,
+    effect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:PARAM=VALUE,...]",
+            help="As Reverb or Reverb:room_size=0.3,wet_level=0.1; `effects` lists.",
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of every edit that states none: 0 nothing, 1 in full."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of every random choice.")] = None,
+    subtype: Annotated[str | None, typer.Option(help="Sample format, as PCM_16 or FLOAT.")] = None,
+    store: StoreOption = None,
+    no_store: NoStoreOption = False,
+    allow_plugins: PluginsOption = None,
+    show_graph: Annotated[
+        bool, typer.Option("--show-graph", help="Print the graph this makes, and do nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Edit one file. Edits and effects apply in the order in which they are typed."""
+    import yaml
+
+    given = {
+        "emotion": emotion,
+        "style": style,
+        "speed": speed,
+        "say": say,
+        "denoise": denoise,
+        "vad": vad,
+        "preset": preset,
+        "effect": effect,
+    }
+    links = _links(ctx.meta[_ORDER], {k: v for k, v in given.items() if v}, strength)
+    chain = [*_merged(links), {"output": _output(target, subtype)}]
+    data = {"version": 1, "name": "edit", **({} if seed is None else {"seed": seed})}
+    text = yaml.safe_dump({**data, "chain": chain}, sort_keys=False, allow_unicode=True)
+    if show_graph:
+        typer.echo(text, nl=False)
+        return
+    from stepedit_fx.cli.run import render
+    from stepedit_fx.provenance import Recipe
+
+    recipe = Recipe(text=text, file="<edit>", folder=Path.cwd())
+    render(
+        recipe,
+        [str(source)],
+        out_dir=target.parent,
+        jobs=1,
+        store=store,
+        no_store=no_store,
+        allow_plugins=allow_plugins,
+        as_json=as_json,
+    )
+
+
+def _links(
+    order: list[str], given: dict[str, Any], strength: float | None
+) -> Iterator[dict[str, Any]]:
+    """The chain's items in typed order; every option gives its values one at a time."""
+    waiting = {
+        name: iter(value if isinstance(value, list) else [True]) for name, value in given.items()
+    }
+    common = {} if strength is None else {"strength": strength}
+    for name in order:
+        value = next(waiting.get(name, iter(())), None)
+        if value is None:
+            continue
+        if name in ("emotion", "style", "speed"):
+            tag, own = _tag(value)
+            yield {name: {"value": tag, **common, **own}}
+        elif name == "say":
+            yield {"paralinguistic": {"text": value, **common}}
+        elif name == "effect":
+            yield {"effects": [_effect(value)]}
+        elif name == "preset":
+            yield from _preset(value)
+        else:
+            yield {name: dict(common)}
+
+
+def _merged(links: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Effects typed one after another are one rack."""
+    rack: list[Any] = []
+    for link in links:
+        if isinstance(link.get("effects"), list):
+            rack += link["effects"]
+            continue
+        if rack:
+            yield {"effects": rack}
+            rack = []
+        yield link
+    if rack:
+        yield {"effects": rack}
+
+
+def _tag(text: str) -> tuple[str, dict[str, float]]:
+    """ "happy:0.7" is ("happy", {"strength": 0.7})."""
+    tag, colon, number = text.partition(":")
+    if not colon:
+        return tag, {}
+    return tag, {"strength": _number(number, f"the strength in '{text}'")}
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise RequestError(f"{what} must be a number, got '{text}'") from None
+
+
+def _effect(text: str) -> Any:
+    """ "Reverb:room_size=0.3" is {"Reverb": {"room_size": 0.3}}; numbers and words only."""
+    name, colon, rest = text.partition(":")
+    if not colon:
+        return name
+    params: dict[str, Any] = {}
+    for pair in rest.split(","):
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise RequestError(
+                f"--effect takes NAME:PARAM=VALUE,..., got '{pair}' in '{text}'",
+                remedy=f"`stepedit-fx effects {name}` lists its parameters.",
+            )
+        params[key.strip()] = _value(value.strip())
+    return {name: params}
+
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _preset(name: str) -> list[dict[str, Any]]:
+    """The chain of a preset, without its input and output."""
+    import yaml
+
+    from stepedit_fx.shipped import find_preset
+
+    data = yaml.safe_load(find_preset(name).read_text(encoding="utf-8"))
+    chain = data.get("chain") if isinstance(data, dict) else None
+    if not isinstance(chain, list) or "vars" in data:
+        raise RequestError(
+            f"preset '{name}' is no plain chain", remedy=f"Use `stepedit-fx run {name} IN`."
+        )
+    ends = ("input", "output")
+    links = [{link: {}} if isinstance(link, str) else link for link in chain]
+    return [link for link in links if not set(link) & set(ends)]
+
+
+def _output(target: Path, subtype: str | None) -> dict[str, str]:
+    return {"path": target.name, **({"subtype": subtype} if subtype else {})}

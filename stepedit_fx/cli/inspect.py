@@ -1,0 +1,152 @@
+"""Looking at a graph without rendering: `plan`, `check`, `draw`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepedit_fx.cli.common import (
+    GraphArg,
+    JsonOption,
+    NoStoreOption,
+    SetOption,
+    StoreOption,
+    VarOption,
+    load_graph,
+    open_store,
+    print_json,
+    print_table,
+)
+from stepedit_fx.errors import RequestError
+
+if TYPE_CHECKING:
+    from stepedit_fx.graph.plan import Plan
+
+
+def plan(
+    graph: GraphArg,
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[INPUT]", help="The recording it would run on.")
+    ] = None,
+    out_dir: Annotated[
+        Path, typer.Option("-o", "--out-dir", help="Where outputs would go.")
+    ] = Path(),
+    sets: SetOption = None,
+    var: VarOption = None,
+    store: StoreOption = None,
+    no_store: NoStoreOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a run would do: what runs, what is stored already, how long it takes."""
+    checked = load_graph(graph, sets, var)
+    made = checked.plan(source, store=open_store(store, none=no_store), out_dir=out_dir)
+    if as_json:
+        print_json(_plan_data(made))
+        return
+    marks = {"run": "run", "cached": "stored", "skipped": "not needed"}
+    rows = [
+        (
+            step.id,
+            step.kind + (" (put in)" if step.put_in else ""),
+            ", ".join(step.sources),
+            marks[step.state] if made.recordings else "run",
+            _seconds(step.estimate_s),
+            step.key[:12],
+        )
+        for step in made.steps
+    ]
+    print_table(("Step", "Kind", "From", "What happens", "About", "Key"), rows)
+    for step in made.steps:
+        if step.path is not None:
+            typer.echo(f"{step.id} -> {step.path}")
+    if made.estimate_s is not None:
+        typer.echo(f"In all about {_seconds(made.estimate_s)}.")
+    if not made.recordings:
+        typer.echo("Name an INPUT to see what is stored, and how long it takes.")
+
+
+def _plan_data(made: Plan) -> dict[str, Any]:
+    return {
+        "graph": made.graph.name,
+        "digest": made.graph.digest,
+        "engine": made.engine.kind,
+        "source": None if made.source is None else str(made.source),
+        "estimate_s": made.estimate_s,
+        "steps": [
+            {
+                "id": step.id,
+                "kind": step.kind,
+                "from": list(step.sources),
+                "put_in": step.put_in,
+                "state": step.state,
+                "estimate_s": step.estimate_s,
+                "key": step.key,
+                "path": None if step.path is None else str(step.path),
+            }
+            for step in made.steps
+        ],
+    }
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def check(
+    graphs: Annotated[
+        list[str], typer.Argument(metavar="GRAPH...", help="Graph files, or shipped names.")
+    ],
+    sets: SetOption = None,
+    var: VarOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check graphs completely, and run nothing. Every problem is shown, with file:line:column."""
+    from stepedit_fx.errors import GraphError
+
+    found: list[dict[str, Any]] = []
+    broken: list[GraphError] = []
+    for name in graphs:
+        try:
+            checked = load_graph(name, sets, var)
+            found.append({"graph": name, "ok": True, "problems": []})
+            if not as_json:
+                typer.echo(f"{name}: fine, {len(checked.nodes)} nodes")
+        except GraphError as error:
+            broken.append(error)
+            problems = [vars(problem) for problem in error.problems]
+            found.append({"graph": name, "ok": False, "problems": problems})
+    if as_json:
+        print_json(found)
+        if broken:
+            raise typer.Exit(2)
+    elif broken:
+        raise GraphError([problem for error in broken for problem in error.problems])
+
+
+def draw(
+    graph: GraphArg,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write an SVG here, or Mermaid by .mmd.")
+    ] = None,
+    sets: SetOption = None,
+    var: VarOption = None,
+) -> None:
+    """Draw a graph: Mermaid to the screen, or an SVG file with -o."""
+    from stepedit_fx.atomic import write_text
+    from stepedit_fx.graph.draw import mermaid, svg
+
+    checked = load_graph(graph, sets, var)
+    if out is None:
+        typer.echo(mermaid(checked))
+        return
+    forms = {".svg": svg, ".mmd": mermaid, ".mermaid": mermaid}
+    form = forms.get(out.suffix.lower())
+    if form is None:
+        raise RequestError(
+            f"cannot draw into '{out}'", remedy=f"Its name must end in {', '.join(forms)}."
+        )
+    write_text(out, form(checked))

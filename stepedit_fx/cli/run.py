@@ -1,0 +1,218 @@
+"""`run`: recordings through a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepedit_fx.cli.common import (
+    GraphArg,
+    JsonOption,
+    NoStoreOption,
+    PluginsOption,
+    SetOption,
+    StoreOption,
+    VarOption,
+    console,
+    load_recipe,
+    open_store,
+    print_json,
+    print_table,
+)
+from stepedit_fx.errors import RequestError
+
+if TYPE_CHECKING:
+    from stepedit_fx.batch import Event, Item, Summary
+    from stepedit_fx.provenance import Recipe
+
+# Longer lists show what went wrong, and count the rest.
+SHOWN_ITEMS = 30
+
+
+def run(
+    graph: GraphArg,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT...]", help="Recordings: files, folders or globs."),
+    ] = None,
+    out_dir: Annotated[
+        Path, typer.Option("-o", "--out-dir", metavar="DIR", help="Where outputs go.")
+    ] = Path(),
+    sets: SetOption = None,
+    var: VarOption = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=1, max=256, help="Processes [default: what suits]."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write also outputs that are up to date.")
+    ] = False,
+    store: StoreOption = None,
+    no_store: NoStoreOption = False,
+    allow_plugins: PluginsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run recordings through a graph. A bad file stops nothing; outputs up to date are kept."""
+    render(
+        load_recipe(graph, sets, var),
+        inputs or [],
+        out_dir=out_dir,
+        jobs=jobs,
+        force=force,
+        store=store,
+        no_store=no_store,
+        allow_plugins=allow_plugins,
+        as_json=as_json,
+    )
+
+
+def render(
+    recipe: Recipe,
+    inputs: Sequence[str],
+    *,
+    out_dir: Path,
+    jobs: int | None = None,
+    force: bool = False,
+    store: Path | None = None,
+    no_store: bool = False,
+    allow_plugins: Sequence[Path] | None = None,
+    as_json: bool = False,
+) -> None:
+    """Run a batch with a progress bar and a summary; exit code 1 if a take failed."""
+    from stepedit_fx.batch import run_batch
+    from stepedit_fx.takes import find_takes
+
+    takes = find_takes(inputs)
+    opened = open_store(store, none=no_store)
+    with _progress(len(takes)) as on_event:
+        summary = run_batch(
+            recipe,
+            takes,
+            out_dir=out_dir,
+            store=opened,
+            jobs=jobs,
+            plugin_folders=_folders(allow_plugins),
+            force=force,
+            on_event=on_event,
+        )
+    if as_json:
+        print_json(_summary_data(summary))
+    else:
+        _print_summary(summary)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _folders(given: Sequence[Path] | None) -> tuple[Path, ...]:
+    for folder in given or ():
+        if not folder.is_dir():
+            raise RequestError(f"--allow-plugins {folder}: there is no such folder")
+    return tuple(folder.absolute() for folder in given or ())
+
+
+@contextmanager
+def _progress(takes: int) -> Iterator[Any]:
+    """A bar on the terminal, and nothing anywhere else; gives what takes the events."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    done = 0
+    try:
+        with Progress(*columns, console=screen, transient=True) as bar:
+            task = bar.add_task("starting", total=takes or 1)
+
+            def take(event: Event) -> None:
+                nonlocal done
+                if event.item is not None:
+                    done += 1
+                    bar.update(task, advance=1)
+                    if event.item.state == "failed":
+                        bar.console.print(_failure(event.item), markup=False, highlight=False)
+                elif event.step is not None:
+                    bar.update(task, description=event.step[0])
+                else:
+                    bar.update(task, description="rendering")
+
+            yield take
+    except KeyboardInterrupt:
+        if takes > 1:
+            screen.print(f"{done} of {takes} done. The same command goes on from there.")
+        raise
+
+
+def _failure(item: Item) -> str:
+    name = str(item.source) if item.source else "the graph"
+    return item.error if name in item.error else f"{name}: {item.error}"
+
+
+def _print_summary(summary: Summary) -> None:
+    items = summary.items
+    if len(items) > 1:
+        shown = items if len(items) <= SHOWN_ITEMS else summary.failed
+        rows = [(str(i.source or ""), i.state, f"{i.seconds:.2f} s", _outcome(i)) for i in shown]
+        if rows:
+            print_table(("Input", "State", "Time", "Output"), rows)
+    for item in items:
+        for warning in item.warnings:
+            typer.echo(f"Warning: {item.source}: {warning}", err=True)
+    for item in summary.failed:
+        typer.echo(f"Failed: {_failure(item)}", err=True)
+    if len(items) == 1:
+        for path in items[0].outputs:
+            typer.echo(f"{path}" + (" (up to date)" if items[0].state == "up to date" else ""))
+    typer.echo(_totals(summary))
+
+
+def _outcome(item: Item) -> str:
+    return ", ".join(str(path) for path in item.outputs) or "-"
+
+
+def _totals(summary: Summary) -> str:
+    counts = {
+        state: sum(item.state == state for item in summary.items)
+        for state in ("done", "up to date", "failed")
+    }
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    audio_s = sum(item.audio_s for item in summary.items)
+    return f"{told} in {summary.seconds:.1f} s ({audio_s:.1f} s of audio)."
+
+
+def _summary_data(summary: Summary) -> dict[str, Any]:
+    items = [
+        asdict(item)
+        | {
+            "source": None if item.source is None else str(item.source),
+            "outputs": [str(path) for path in item.outputs],
+        }
+        for item in summary.items
+    ]
+    return {
+        "items": items,
+        "seconds": summary.seconds,
+        "done": sum(item.state == "done" for item in summary.items),
+        "up_to_date": sum(item.state == "up to date" for item in summary.items),
+        "failed": len(summary.failed),
+    }

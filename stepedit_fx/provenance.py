@@ -1,0 +1,221 @@
+"""What an output was made from, written beside it; and whether it can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stepedit_fx.atomic import write_text
+from stepedit_fx.errors import ReadError
+from stepedit_fx.graph import Graph
+
+FORMAT = 1
+SUFFIX = ".json"
+MAX_BYTES = 4 << 20  # a graph file is at most 1 MiB; the rest is small
+
+# What can change a result without this package changing.
+_LIBRARIES = ("numpy", "scipy", "pedalboard", "praat-parselmouth", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A graph as it was asked for: enough to make it again elsewhere, or next year.
+
+    text: the graph file's. file: its name in messages. folder: what paths in it are relative to.
+    sets, variables: as given on the command line.
+    """
+
+    text: str
+    file: str
+    folder: Path
+    sets: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        *,
+        sets: Iterable[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> Recipe:
+        """The recipe of a graph file that loads. Raises ReadError, GraphError."""
+        Graph.load(path, sets=tuple(sets), variables=variables)
+        text = path.read_text(encoding="utf-8-sig")
+        return cls(text, str(path), path.parent.absolute(), tuple(sets), dict(variables or {}))
+
+    def graph(self) -> Graph:
+        """The checked graph. Raises GraphError."""
+        return Graph.parse(
+            self.text,
+            file=self.file,
+            folder=self.folder,
+            sets=self.sets,
+            variables=self.variables,
+        )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one output was made from.
+
+    output: the file's name. sha256: of its bytes. key: of the result in it. node: the output
+    node's id. graph: name and digest. source: the input's path, None for a graph that brings its
+    own. inputs: digest of what each input step read. index: the run's number in its batch.
+    engine: kind, settings and fingerprint. steps: by id, in order, each with kind, fields (seed
+    among them), sources and key.
+    """
+
+    output: str
+    sha256: str
+    key: str
+    node: str
+    recipe: Recipe
+    graph: Mapping[str, Any]
+    source: Path | None
+    inputs: Mapping[str, str]
+    index: int
+    engine: Mapping[str, Any]
+    steps: Mapping[str, Any]
+    versions: Mapping[str, str]
+    written: str = ""
+
+
+def sidecar(output: Path) -> Path:
+    """Where an output's provenance lies: beside it, under its whole name and ``.json``."""
+    return output.with_name(output.name + SUFFIX)
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes. Raises ReadError."""
+    try:
+        with path.open("rb") as file:
+            hasher = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                hasher.update(chunk)
+    except OSError as error:
+        raise ReadError.of(path, error.strerror or str(error)) from error
+    return hasher.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def versions() -> Mapping[str, str]:
+    """The versions that a result depends on."""
+    from stepedit_fx import __version__
+
+    found = {"stepedit_fx": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # not every install has every library
+    return {**found, "platform": f"{sys.platform} {platform.machine()}"}
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def write_provenance(output: Path, provenance: Provenance) -> None:
+    """Put the provenance beside its output, whole or not at all. Raises WriteError."""
+    recipe, source = provenance.recipe, provenance.source
+    data = {
+        "provenance": FORMAT,
+        "output": provenance.output,
+        "sha256": provenance.sha256,
+        "key": provenance.key,
+        "node": provenance.node,
+        "written": provenance.written,
+        "input": None if source is None else _located(source, output.parent),
+        "inputs": dict(provenance.inputs),
+        "index": provenance.index,
+        "graph": {
+            **provenance.graph,
+            "file": recipe.file,
+            "folder": _located(recipe.folder, output.parent),
+            "sets": list(recipe.sets),
+            "vars": dict(recipe.variables),
+            "text": recipe.text,
+        },
+        "engine": dict(provenance.engine),
+        "steps": dict(provenance.steps),
+        "versions": dict(provenance.versions),
+    }
+    # Not durable: lost in a power cut, it costs one render again.
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    write_text(sidecar(output), text, durable=False)
+
+
+def read_provenance(output: Path) -> Provenance | None:
+    """The provenance beside an output; None where there is none, or a file of another kind.
+
+    Raises ReadError for one that is damaged.
+    """
+    path = sidecar(output)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ReadError.of(path, f"cannot be read: {error}", "Render the output again.") from error
+    if not isinstance(data, dict) or "provenance" not in data:
+        return None
+    try:
+        return _parsed(data, output.parent)
+    except (KeyError, TypeError, AttributeError) as error:
+        cause = f"is no provenance of this version ({type(error).__name__}: {error})"
+        raise ReadError.of(path, cause, "Render the output again.") from error
+
+
+def _parsed(data: dict[str, Any], folder: Path) -> Provenance:
+    graph = dict(data["graph"])
+    recipe = Recipe(
+        text=str(graph.pop("text")),
+        file=str(graph.pop("file")),
+        folder=_found(graph.pop("folder"), folder),
+        sets=tuple(graph.pop("sets")),
+        variables=dict(graph.pop("vars")),
+    )
+    return Provenance(
+        output=str(data["output"]),
+        sha256=str(data["sha256"]),
+        key=str(data["key"]),
+        node=str(data["node"]),
+        recipe=recipe,
+        graph=graph,
+        source=None if data["input"] is None else _found(data["input"], folder),
+        inputs=dict(data["inputs"]),
+        index=int(data["index"]),
+        engine=dict(data["engine"]),
+        steps=dict(data["steps"]),
+        versions=dict(data["versions"]),
+        written=str(data["written"]),
+    )
+
+
+def _located(path: Path, folder: Path) -> dict[str, str]:
+    """A path twice: as seen from the output, for a folder that moves whole, and absolute."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 - keeps symbolic links as they were named
+    try:
+        relative = os.path.relpath(absolute, os.path.abspath(folder))  # noqa: PTH100
+    except ValueError:  # another drive on Windows
+        relative = absolute
+    return {"relative": Path(relative).as_posix(), "absolute": absolute}
+
+
+def _found(located: Mapping[str, str], folder: Path) -> Path:
+    near = folder / located["relative"]
+    return near if near.exists() else Path(located["absolute"])

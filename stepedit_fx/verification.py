@@ -1,0 +1,99 @@
+"""Whether an output can be made again from its provenance, and comes out the same."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.errors import StepEditError
+from stepedit_fx.graph import Graph
+from stepedit_fx.provenance import (
+    Provenance,
+    file_digest,
+    read_provenance,
+    sidecar,
+    versions,
+)
+
+State = Literal["same", "differs", "no provenance", "source missing", "failed"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one output. detail: by how much it differs, or why it could not be made."""
+
+    output: Path
+    state: State
+    detail: str = ""
+
+
+def verify_output(output: Path, *, plugin_folders: Sequence[Path] = ()) -> Verdict:
+    """Render an output again from its provenance, with no store, and compare the samples."""
+    try:
+        if not output.is_file():
+            return Verdict(output, "failed", "there is no such file")
+        known = read_provenance(output)
+        if known is None:
+            return Verdict(output, "no provenance", f"there is no {sidecar(output).name} beside it")
+        if known.source is not None and not known.source.is_file():
+            return Verdict(output, "source missing", f"{known.source} is gone")
+        return _rendered_again(output, known, tuple(plugin_folders))
+    except StepEditError as error:
+        return Verdict(output, "failed", str(error))
+
+
+def _rendered_again(output: Path, known: Provenance, plugin_folders: tuple[Path, ...]) -> Verdict:
+    from stepedit_fx.files import read_audio
+
+    graph = known.recipe.graph()
+    with tempfile.TemporaryDirectory(prefix="stepedit-verify-") as folder:
+        result = graph.run(
+            known.source, out_dir=folder, plugin_folders=plugin_folders, index=known.index
+        )
+        again, there = read_audio(result.outputs[known.node]), read_audio(output)
+    difference = compare(there, again)
+    if not difference:
+        return Verdict(output, "same")
+    inputs = {step_id: audio.digest for step_id, audio in result.plan.recordings.items()}
+    changed = _what_changed(output, known, graph, inputs)
+    return Verdict(output, "differs", f"{difference}. {changed}")
+
+
+def compare(there: Audio, again: Audio) -> str:
+    """How two sounds differ, in words; empty where every sample is the same."""
+    if there.sample_rate != again.sample_rate:
+        return f"{there.sample_rate} Hz, rendered again {again.sample_rate} Hz"
+    if there.samples.shape != again.samples.shape:
+        shapes = [f"{a.channels} x {a.frames} frames" for a in (there, again)]
+        return f"{shapes[0]}, rendered again {shapes[1]}"
+    largest = float(np.abs(there.samples - again.samples).max(initial=0.0))
+    if largest == 0.0:
+        return ""
+    count = int(np.count_nonzero(there.samples != again.samples))
+    return f"{count} samples differ, by {20 * np.log10(largest):.1f} dBFS at most"
+
+
+def _what_changed(output: Path, known: Provenance, graph: Graph, inputs: dict[str, str]) -> str:
+    """The likely reasons, most telling first."""
+    reasons = []
+    if file_digest(output) != known.sha256:
+        reasons.append("the file was changed after it was written")
+    if inputs != known.inputs:
+        reasons.append("the recording is another one now")
+    if graph.digest != known.graph.get("digest"):
+        reasons.append("the graph means something else in this version")
+    if graph.open_engine().fingerprint != known.engine.get("fingerprint"):
+        reasons.append("the engine is another one now")
+    current = versions()
+    reasons += [
+        f"{name} was {version}, is {current.get(name, 'not installed')}"
+        for name, version in known.versions.items()
+        if current.get(name) != version
+    ]
+    return f"Why: {'; '.join(reasons)}." if reasons else "Nothing that is known of has changed."
