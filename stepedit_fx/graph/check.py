@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from stepedit_fx.engines.base import Engine, check_offered
-from stepedit_fx.errors import Problem, TagError, did_you_mean
+from stepedit_fx.errors import Problem, RequestError, TagError, did_you_mean
 from stepedit_fx.graph.parts import Part
 from stepedit_fx.graph.tree import Mark, Scalar, locate
 from stepedit_fx.nodes import Node
@@ -39,7 +39,7 @@ def check_links(built: Mapping[str, Built], top: Mark) -> Iterator[Problem]:
     top: where the whole graph stands, for what is missing from it.
     """
     for item in built.values():
-        yield from _check_sources(item.part, built)
+        yield from _check_sources(item, built)
     yield from _cycles(built)
     # What could not be read may be what uses a node, or the output that is missing.
     is_whole = all(item.part.cls for item in built.values())
@@ -55,7 +55,8 @@ def check_links(built: Mapping[str, Built], top: Mark) -> Iterator[Problem]:
         )
 
 
-def _check_sources(part: Part, built: Mapping[str, Built]) -> Iterator[Problem]:
+def _check_sources(item: Built, built: Mapping[str, Built]) -> Iterator[Problem]:
+    part = item.part
     for source, mark in part.sources:
         if source not in built:
             others = [name for name in built if name != part.id]
@@ -67,6 +68,11 @@ def _check_sources(part: Part, built: Mapping[str, Built]) -> Iterator[Problem]:
     least, most = part.cls.inputs
     count = len(part.sources)
     if least <= count <= most:
+        try:
+            if item.node is not None:
+                item.node.check_inputs(count)
+        except RequestError as error:
+            yield part.mark.problem(f"'{part.id}': {error}")
         return
     if most == 0:
         message = f"'{part.id}' is an {part.cls.kind} and takes nothing in. Take 'from' out."

@@ -87,6 +87,9 @@ class Node(BaseModel):
         """
         return ()
 
+    def check_inputs(self, count: int) -> None:
+        """Raise RequestError where the fields do not fit this many inputs (within `inputs`)."""
+
     @abstractmethod
     def run(self, inputs: Sequence[Any], context: Context) -> Any:
         """The result for these inputs; raises StepEditError. Same inputs, same result."""

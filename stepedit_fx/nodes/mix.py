@@ -69,8 +69,7 @@ class Mix(Node):
             return replace(heard[0].audio, transcript=_words(inputs[0], heard[0].audio.start_s))
         return _summed(heard, inputs[0])
 
-    def _voices(self, inputs: Sequence[Audio]) -> list[_Voice]:
-        count = len(inputs)
+    def check_inputs(self, count: int) -> None:
         for name, values in (("gain_db", self.gain_db), ("pan", self.pan)):
             if values and len(values) != count:
                 message = f"{name} holds {len(values)} values for {count} inputs"
@@ -78,6 +77,10 @@ class Mix(Node):
         if self.wet is not None and count != 2:
             message = f"wet blends 2 inputs, dry and wet, got {count}"
             raise RequestError(message, remedy="Leave wet out and use gain_db.")
+
+    def _voices(self, inputs: Sequence[Audio]) -> list[_Voice]:
+        count = len(inputs)
+        self.check_inputs(count)
         _check_alike(inputs)
         blend = [1.0] * count if self.wet is None else [1 - self.wet, self.wet]
         gains_db = self.gain_db or (0.0,) * count
