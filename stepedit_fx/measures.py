@@ -173,7 +173,9 @@ def _bright_db(mono: Samples, rate: int) -> float:
 def _harmonicity_db(mono: Samples, rate: int) -> float:
     if len(mono) < rate * 0.1 or not np.any(mono):
         return np.nan
-    values = _sound(mono, rate).to_harmonicity_cc(time_step=FRAME_S).values
+    values = (
+        _sound(mono, rate).to_harmonicity_cc(time_step=FRAME_S, minimum_pitch=F0_FLOOR_HZ).values
+    )
     voiced = values[values > -100]  # Praat writes -200 where there is no periodicity
     return float(voiced.mean()) if voiced.size else np.nan
 

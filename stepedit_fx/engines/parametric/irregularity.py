@@ -26,16 +26,17 @@ MEAN_DIFFERENCE = 1.95
 def make_irregular(
     samples: Samples,
     rate: int,
-    first: int,
+    clock_s: Floats,
     curves: Mapping[str, Floats],
     f0: Floats,
     rng: np.random.Generator,
 ) -> Samples:
-    """Displace and scale samples (channels, frames) that start at source sample `first`.
+    """Displace and scale samples, (channels, frames).
 
-    curves: jitter, shimmer_db, tremor_st per 10 ms frame. f0: hertz per frame, bridged.
+    clock_s: the second of the source that each sample comes from, (frames,). curves: jitter,
+    shimmer_db, tremor_st per 10 ms frame of the source. f0: hertz as heard, per frame, bridged.
     """
-    at = np.arange(first, first + samples.shape[1]) / rate
+    at = clock_s
     grid = np.arange(len(f0)) * FRAME_S
     f0_at = np.interp(at, grid, f0)
     cycle = np.cumsum(f0_at) / rate
@@ -52,7 +53,8 @@ def make_irregular(
         depth = np.interp(at, grid, curves["tremor_st"])
         # A delay of A sin(wt) samples bends the pitch by A w / rate at most.
         omega = 2 * np.pi * TREMOR_HZ
-        phase = omega * at + 1.5 * np.sin(0.7 * at + rng.uniform(0, 2 * np.pi))
+        elapsed = np.arange(samples.shape[1]) / rate
+        phase = omega * elapsed + 1.5 * np.sin(0.7 * elapsed + rng.uniform(0, 2 * np.pi))
         shift += (2 ** (depth / 12) - 1) * rate / omega * np.sin(phase)
     out = _read_at(samples, np.arange(samples.shape[1]) + shift)
     if "shimmer_db" in curves:

@@ -1,7 +1,7 @@
 """From control curves to sound: each piece of the source once, and no piece that nothing changed.
 
-Order, all on the source's clock: spectrum (timbre.py), irregularity, level, then pitch and time
-by Rubber Band R3; then the sounds, and a limiter that keeps the source's headroom.
+Order: spectrum (timbre.py) and level on the source's clock, pitch and time by Rubber Band R3,
+then irregularity, which R3 would smooth away; the sounds, and a limiter that keeps the headroom.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pedalboard
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
@@ -19,6 +18,7 @@ from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.curves import Curve, at_samples, limited
 from stepedit_fx.engines.parametric.irregularity import NEEDS_IRREGULARITY, make_irregular
 from stepedit_fx.engines.parametric.layout import Piece, total_length
+from stepedit_fx.engines.parametric.stretch import change_pitch_and_time
 from stepedit_fx.engines.parametric.timbre import (
     NEEDS_SPECTRA,
     bridged,
@@ -26,19 +26,10 @@ from stepedit_fx.engines.parametric.timbre import (
     noise_spectrum,
 )
 
-CONTEXT_S = 0.08  # source on both sides of a piece: filters and the stretcher settle in it
+CONTEXT_S = 0.1  # source on both sides of a piece: filters and the stretcher settle in it
 SEAM_S = 0.005  # half of the cross-fade between pieces
 JOIN_S = 0.02  # cross-fade inside a pause that was cut or filled
 LOOKAHEAD_S = 0.004  # of the limiter: shorter than a period, so that nothing pumps
-
-# With a pitch that varies, R3's output comes this part of its window early per semitone up
-# (late per semitone down): measured with bursts at 8 to 96 kHz, pedalboard 0.9.26.
-LAG_WINDOWS_PER_ST = 0.0485
-
-
-def r3_window(rate: int) -> int:
-    """R3's window in samples at a rate; its lag is a share of it."""
-    return 1024 if rate <= 32000 else 2048 if rate <= 64000 else 4096 if rate <= 128000 else 8192
 
 
 @dataclass(frozen=True)
@@ -104,8 +95,6 @@ class Renderer:
             samples = change_timbre(
                 wide, rate, first - context, spectral, self.analysis.f0, self.noise, rng
             )[:, context : context + end - first]
-        if irregular := self._used(NEEDS_IRREGULARITY, first, end):
-            samples = make_irregular(samples, rate, first, irregular, self.f0, rng)
         if gain := self._used(("gain_db",), first, end):
             db = at_samples(gain["gain_db"], first, end, rate)
             samples = samples * np.power(10, db / 20).astype(np.float32)
@@ -113,21 +102,41 @@ class Renderer:
 
     def _speech(self, piece: Piece, half: int) -> Samples:
         """A piece with `half` samples more on both sides, (channels, half + length + half)."""
-        moved = self._used(("pitch_st",), piece.first, piece.end)
-        if not moved and piece.length == piece.end - piece.first:
-            return self._coloured(piece.first - half, piece.end + half)
+        rate = self.analysis.rate
+        pitch = self._used(("pitch_st",), piece.first, piece.end)
+        if not pitch and piece.length == piece.end - piece.first:
+            clock = np.arange(piece.first - half, piece.end + half)
+            body = self._coloured(piece.first - half, piece.end + half)
+        else:
+            body, clock = self._moved(piece, half)
+        if irregular := self._used(NEEDS_IRREGULARITY, piece.first, piece.end):
+            heard = self.f0 * 2 ** (pitch["pitch_st"] / 12) if pitch else self.f0
+            rng = np.random.default_rng([self.seed, piece.first, 1])
+            body = make_irregular(body, rate, clock / rate, irregular, heard, rng)
+        return body
+
+    def _moved(self, piece: Piece, half: int) -> tuple[Samples, NDArray[np.float64]]:
+        """A piece with its pitch and time changed, and the source sample each sample is from."""
         rate = self.analysis.rate
         context = round(CONTEXT_S * rate)
         first, end = piece.first - context, piece.end + context
-        pitch = np.zeros(end - first)
-        if moved:
-            pitch = at_samples(moved["pitch_st"], first, end, rate)
-        stretch = np.ones(end - first)
+        pitch, stretch = np.zeros(end - first), np.ones(end - first)
+        if "pitch_st" in self.curves:
+            pitch = at_samples(self.curves["pitch_st"], piece.first, piece.end, rate)
+            pitch = np.pad(pitch, context, mode="edge")
         if "stretch_ln" in self.curves:
             stretch = np.exp(at_samples(self.curves["stretch_ln"], first, end, rate))
-        return _pitch_and_time(
-            self._coloured(first, end), rate, pitch, stretch, piece.length, context, half
+        # The context is there for filters to settle in: it keeps its length.
+        stretch[:context] = stretch[len(stretch) - context :] = 1.0
+        inner = slice(context, len(stretch) - context)
+        stretch[inner] *= piece.length / stretch[inner].sum()
+        place = np.concatenate([[0.0], np.cumsum(stretch)[:-1]]) - context
+        clock = first + np.interp(
+            np.arange(-half, piece.length + half), place, np.arange(len(place))
         )
+        coloured = self._coloured(first, end)
+        body = change_pitch_and_time(coloured, rate, pitch, stretch, context - half, len(clock))
+        return body, clock
 
     def _pause(self, piece: Piece, half: int) -> Samples:
         """A pause, cut or filled in its middle, so that what speech leaves at its edges stays."""
@@ -141,7 +150,7 @@ class Renderer:
         return _fill_middle(body, wanted, join, self._room_tone(piece))
 
     def _room_tone(self, piece: Piece) -> Samples:
-        """Background to fill with: the middle of this pause, else of the quietest one, else none."""
+        """What fills a gap: the middle of this pause, else of the quietest one, else silence."""
         least = round(0.1 * self.analysis.rate)
         spans = [(piece.first, piece.end)]
         by_level = sorted(
@@ -153,41 +162,6 @@ class Renderer:
             if end - first - 2 * margin >= least:
                 return self._coloured(first + margin, end - margin)
         return np.zeros((self.analysis.samples.shape[0], least), np.float32)
-
-
-def _pitch_and_time(
-    samples: Samples,
-    rate: int,
-    pitch_st: NDArray[np.float64],
-    stretch: NDArray[np.float64],
-    length: int,
-    context: int,
-    half: int,
-) -> Samples:
-    """R3 over a piece with context: exactly `length` samples for the piece, `half` more each side.
-
-    pitch_st, stretch: per input sample; the context is neither stretched nor used but for seams.
-    """
-    inner = slice(context, len(stretch) - context)
-    stretch = stretch.copy()
-    stretch[:context] = stretch[len(stretch) - context :] = 1.0
-    stretch[inner] *= length / stretch[inner].sum()
-    lag = -LAG_WINDOWS_PER_ST * r3_window(rate) * pitch_st
-    # Arrive where we should be in spite of the lag: move the target by as much against it.
-    slope = np.gradient(lag)
-    slope[:context] = slope[len(slope) - context :] = 0.0
-    stretch = np.maximum(stretch - slope, 0.05)
-    out = pedalboard.time_stretch(
-        np.ascontiguousarray(samples),
-        float(rate),
-        stretch_factor=1.0 / stretch,
-        pitch_shift_in_semitones=pitch_st,
-    )
-    start = context + round(float(lag[context])) - half
-    wanted = length + 2 * half
-    out = out[:, max(start, 0) : max(start, 0) + wanted]
-    missing = wanted - out.shape[1]
-    return np.pad(out, ((0, 0), (0, missing))) if missing > 0 else out
 
 
 def _seam_in(out: Samples, body: Samples, at: int, length: int, half: int) -> None:
