@@ -39,8 +39,9 @@ _NATIVE = {
     }.items()
 }  # fmt: skip
 _DTYPES = {name: np.dtype(code) for code, name in _NATIVE.items()}
-# Kept as bytes with their dtype among the facts: complex, text, dates, other byte orders.
-_KEPT_KINDS = frozenset("?biufcSUmM")
+# Those that safetensors lacks (complex, text, other byte orders) are kept as bytes, with their
+# dtype among the facts.
+_KEPT_KINDS = frozenset("?biufcSU")
 
 
 class Damaged(ValueError):
@@ -64,10 +65,19 @@ class Entry:
 Pieces = list[bytes | memoryview]
 
 
+def check(value: object) -> None:
+    """Raise TypeError unless ``value`` is Audio or Speech, its arrays of plain numbers or text."""
+    if isinstance(value, Speech):
+        for name, array in (*value.codes.items(), *value.voice.arrays.items()):
+            _check_kept(name, array)
+    elif not isinstance(value, Audio):
+        raise TypeError(f"the store keeps Audio and Speech, not {type(value).__name__}")
+
+
 def pack(key: str, value: Audio | Speech | Voice) -> Pieces:
     """The pieces of a file for ``value``, to be written one after another.
 
-    A speech refers to its voice by digest. Raises TypeError for arrays of objects.
+    A speech refers to its voice by digest. Raises TypeError as `check` does.
     """
     facts, arrays = _take_apart(value)
     facts |= {"version": VERSION, "key": key}

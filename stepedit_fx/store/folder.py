@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepedit_fx.atomic import TEMPORARY_PREFIX, atomic_write
+from stepedit_fx.errors import StoreError
 from stepedit_fx.store.blob import Pieces
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Folder:
             logger.debug("cannot mark %s as used", key, exc_info=True)
 
     def write(self, key: str, pieces: Pieces) -> None:
-        """Put a file in place and make room if needed. Raises WriteError.
+        """Put a file in place and make room if needed. Raises WriteError, StoreError.
 
         Not synced to disk: should the power fail, the checksum shows it.
         """
@@ -92,12 +93,15 @@ class Folder:
         return True
 
     def files(self) -> Iterator[File]:
-        """Every entry; anything else in the folder is left out and left alone."""
+        """Every entry; anything else in the folder is left out and left alone.
+
+        Raises StoreError for a folder that may not be listed.
+        """
         for shard in _scan(self.path):
             if not _SHARD.fullmatch(shard.name):
                 continue
             for found in _scan(shard.path):
-                if _ENTRY.fullmatch(found.name):
+                if _ENTRY.fullmatch(found.name) and found.is_file(follow_symlinks=False):
                     yield from _describe(shard.name, found)
                 elif found.name.startswith(TEMPORARY_PREFIX):
                     _tidy(found)
@@ -143,6 +147,11 @@ def _scan(path: Path | str) -> list[os.DirEntry[str]]:
             return list(found)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be listed: {error.strerror or error}",
+            remedy="Give yourself the right to read it, or remove it.",
+        ) from error
 
 
 def _describe(shard: str, found: os.DirEntry[str]) -> Iterator[File]:

@@ -116,8 +116,7 @@ class Store:
     def put(self, key: str, value: Audio | Speech) -> None:
         """Keep a result. Raises TypeError for what is neither Audio nor Speech of plain arrays."""
         _check_key(key)
-        if not isinstance(value, Audio | Speech):
-            raise TypeError(f"the store keeps Audio and Speech, not {type(value).__name__}")
+        blob.check(value)
         voice = value.voice if isinstance(value, Speech) else None
         voice_key = voice.digest if voice else ""  # the first time, this hashes all of the source
         with self._lock:
@@ -143,14 +142,19 @@ class Store:
     def verify(self) -> list[str]:
         """Read every entry on disk; remove those that are damaged and return their keys.
 
-        A speech whose voice is gone counts as damaged: it could not be served.
+        A speech whose voice is gone counts as damaged: it could not be served. Raises StoreError
+        if the folder may not be listed.
         """
         if self._folder is None:
             return []
         damaged: list[str] = []
         voice_of: dict[str, str] = {}
         for file in self._folder.files():
-            data = self._folder.read(file.key)
+            try:
+                data = self._folder.read(file.key)
+            except OSError as error:
+                data = b""
+                logger.warning("cannot read %s: %s", file.path, error)
             if data is None:
                 continue  # evicted since it was listed
             entry = self._unpack(file.key, data)
@@ -237,7 +241,7 @@ class Store:
             if isinstance(value, Speech):
                 self._write(value.voice.digest, value.voice)  # first: a speech refers to it
             self._write(key, value)
-        except WriteError as error:
+        except (WriteError, StoreError) as error:
             with self._lock:
                 first, self._writing = self._writing, False
             if first:

@@ -66,9 +66,9 @@ def test_samples_go_to_the_nearest_integer(
     """Truncation, libsndfile's way, adds distortion and a direct current."""
     ending, subtype, bits = coding
     path = tmp_path_factory.mktemp("round") / f"a.{ending}"
-    write_audio(path, Audio(np.float32([values]), 48_000), subtype=subtype)
+    write_audio(path, Audio(np.array([values], np.float32), 48_000), subtype=subtype)
     codes = soundfile.read(path, dtype="int32", always_2d=True)[0][:, 0] >> (32 - bits)
-    exact = np.float64(values) * 2 ** (bits - 1)
+    exact = np.array(values) * 2.0 ** (bits - 1)
     wanted = np.minimum(exact, 2 ** (bits - 1) - 1)  # +1.0 itself lies one step past the end
     assert np.abs(codes - wanted).max() <= 0.5
 
@@ -77,7 +77,7 @@ def test_what_is_over_full_scale_is_clipped_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Loud samples would wrap around to the other end, a crack; or clip without a word."""
-    audio = Audio(np.float32([[0.5, 2.0, -2.0, -0.5]]), 48_000)
+    audio = Audio(np.array([[0.5, 2.0, -2.0, -0.5]], np.float32), 48_000)
     for name in ("a.wav", "a.flac"):
         with caplog.at_level(logging.WARNING):
             write_audio(tmp_path / name, audio, subtype="PCM_16")
@@ -89,7 +89,7 @@ def test_what_is_over_full_scale_is_clipped_and_said(
 def test_full_scale_itself_is_no_clipping(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Every normalized take would warn."""
     with caplog.at_level(logging.WARNING):
-        write_audio(tmp_path / "a.wav", Audio(np.float32([[1.0, -1.0]]), 48_000))
+        write_audio(tmp_path / "a.wav", Audio(np.array([[1.0, -1.0]], np.float32), 48_000))
     assert not caplog.records
 
 
