@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Literal
 from stepedit_fx.errors import Cancelled, ReadError, RequestError, StepEditError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.outputs import output_paths
-from stepedit_fx.graph.plan import Plan, PlannedStep
+from stepedit_fx.graph.plan import PlannedStep
 from stepedit_fx.graph.run import RunResult, run_plan
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
@@ -25,6 +25,7 @@ from stepedit_fx.provenance import (
     file_digest,
     now,
     read_provenance,
+    steps_data,
     versions,
     write_provenance,
 )
@@ -258,13 +259,12 @@ class _Worker:
             recipe=self.setup.recipe,
             graph={"name": self.graph.name, "digest": self.graph.digest},
             source=take.path,
-            inputs={id_: audio.digest for id_, audio in result.plan.recordings.items()},
             index=take.index,
             engine={
                 **self.graph.engine.model_dump(mode="json"),
                 "fingerprint": self.engine.fingerprint,
             },
-            steps=_steps(result.plan),
+            steps=steps_data(result.plan),
             versions=versions(),
             written=now(),
         )
@@ -281,19 +281,6 @@ def _open_store(folder: Path | None) -> Store:
     if folder is None:
         return Store.in_memory(memory_bytes=WORKER_MEMORY_BYTES)
     return Store(folder, memory_bytes=WORKER_MEMORY_BYTES)
-
-
-def _steps(plan: Plan) -> Mapping[str, Mapping[str, object]]:
-    """What was done, as data: every step with its kind, fields, key and, where it has one, seed."""
-    return {
-        step.id: {
-            "kind": step.kind,
-            "from": list(step.sources),
-            "key": step.key,
-            "fields": step.node.model_dump(mode="json"),
-        }
-        for step in plan.steps
-    }
 
 
 def is_up_to_date(step: PlannedStep) -> bool:

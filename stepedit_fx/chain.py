@@ -163,10 +163,13 @@ def _rate_hz(sample_rate: float) -> int:
 
 
 def _through(audio: Audio, plugins: list[Plugin]) -> Audio:
+    from stepedit_fx.effects.plugins import processed
+
     samples = audio.samples
     for plugin in plugins:
-        with _naming(type(plugin).__name__):
-            samples = plugin.process(samples, audio.sample_rate)
+        name = type(plugin).__name__
+        with _naming(name):
+            samples = processed([plugin], samples, audio.sample_rate, name)
     return audio.with_samples(samples)
 
 

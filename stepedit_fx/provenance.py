@@ -18,6 +18,7 @@ from typing import Any
 from stepedit_fx.atomic import write_text
 from stepedit_fx.errors import ReadError
 from stepedit_fx.graph import Graph
+from stepedit_fx.graph.plan import Plan
 
 FORMAT = 1
 SUFFIX = ".json"
@@ -71,9 +72,8 @@ class Provenance:
 
     output: the file's name. sha256: of its bytes. key: of the result in it. node: the output
     node's id. graph: name and digest. source: the input's path, None for a graph that brings its
-    own. inputs: digest of what each input step read. index: the run's number in its batch.
-    engine: kind, settings and fingerprint. steps: by id, in order, each with kind, fields (seed
-    among them), sources and key.
+    own. index: the run's number in its batch. engine: kind, settings and fingerprint. steps: by
+    id, in order, each with kind, fields (seed among them), sources and key.
     """
 
     output: str
@@ -83,7 +83,6 @@ class Provenance:
     recipe: Recipe
     graph: Mapping[str, Any]
     source: Path | None
-    inputs: Mapping[str, str]
     index: int
     engine: Mapping[str, Any]
     steps: Mapping[str, Any]
@@ -122,6 +121,19 @@ def versions() -> Mapping[str, str]:
     return {**found, "platform": f"{sys.platform} {platform.machine()}"}
 
 
+def steps_data(plan: Plan) -> Mapping[str, Any]:
+    """What is done, as data: every step with its kind, sources, key and fields."""
+    return {
+        step.id: {
+            "kind": step.kind,
+            "from": list(step.sources),
+            "key": step.key,
+            "fields": step.node.model_dump(mode="json"),
+        }
+        for step in plan.steps
+    }
+
+
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -138,7 +150,6 @@ def write_provenance(output: Path, provenance: Provenance) -> None:
         "node": provenance.node,
         "written": provenance.written,
         "input": None if source is None else _located(source, output.parent),
-        "inputs": dict(provenance.inputs),
         "index": provenance.index,
         "graph": {
             **provenance.graph,
@@ -197,7 +208,6 @@ def _parsed(data: dict[str, Any], folder: Path) -> Provenance:
         recipe=recipe,
         graph=graph,
         source=None if data["input"] is None else _found(data["input"], folder),
-        inputs=dict(data["inputs"]),
         index=int(data["index"]),
         engine=dict(data["engine"]),
         steps=dict(data["steps"]),

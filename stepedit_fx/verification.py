@@ -12,12 +12,13 @@ import numpy as np
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.errors import StepEditError
-from stepedit_fx.graph import Graph
+from stepedit_fx.graph.plan import Plan
 from stepedit_fx.provenance import (
     Provenance,
     file_digest,
     read_provenance,
     sidecar,
+    steps_data,
     versions,
 )
 
@@ -60,9 +61,7 @@ def _rendered_again(output: Path, known: Provenance, plugin_folders: tuple[Path,
     difference = compare(there, again)
     if not difference:
         return Verdict(output, "same")
-    inputs = {step_id: audio.digest for step_id, audio in result.plan.recordings.items()}
-    changed = _what_changed(output, known, graph, inputs)
-    return Verdict(output, "differs", f"{difference}. {changed}")
+    return Verdict(output, "differs", f"{difference}. {_what_changed(output, known, result.plan)}")
 
 
 def compare(there: Audio, again: Audio) -> str:
@@ -79,16 +78,18 @@ def compare(there: Audio, again: Audio) -> str:
     return f"{count} samples differ, by {20 * np.log10(largest):.1f} dBFS at most"
 
 
-def _what_changed(output: Path, known: Provenance, graph: Graph, inputs: dict[str, str]) -> str:
+def _what_changed(output: Path, known: Provenance, plan: Plan) -> str:
     """The likely reasons, most telling first."""
     reasons = []
     if file_digest(output) != known.sha256:
         reasons.append("the file was changed after it was written")
-    if inputs != known.inputs:
+    steps = steps_data(plan)
+    inputs = [id_ for id_, step in steps.items() if step["kind"] == "input"]
+    if any(steps[id_]["key"] != known.steps.get(id_, {}).get("key") for id_ in inputs):
         reasons.append("the recording is another one now")
-    if graph.digest != known.graph.get("digest"):
+    if plan.graph.digest != known.graph.get("digest"):
         reasons.append("the graph means something else in this version")
-    if graph.open_engine().fingerprint != known.engine.get("fingerprint"):
+    if plan.engine.fingerprint != known.engine.get("fingerprint"):
         reasons.append("the engine is another one now")
     current = versions()
     reasons += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,3 +25,11 @@ def short_clip(sample_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("clips") / "short.wav"
     soundfile.write(path, np.asarray(samples), rate, subtype="PCM_16")
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the store of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEPEDIT_STORE", str(tmp_path_factory.mktemp("store")))
+        yield

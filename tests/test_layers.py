@@ -111,7 +111,7 @@ def faults(source: str, target: str) -> str:
 
 def engine_faults(source: str, target: str) -> str:
     """Engines know the protocol; the protocol knows no engine, and no engine another."""
-    here, there = ((m.split(".") + ["", ""])[2] for m in (source, target))
+    here, there = ([*m.split("."), "", ""][2] for m in (source, target))
     if there not in ENGINE_KINDS or here == there:
         return ""
     return "the protocol uses an engine" if here == "base" else "an engine uses another engine"

@@ -8,7 +8,9 @@ import typer
 
 from stepedit_fx.cli.common import JsonOption, StoreOption, open_store, print_json
 
-app = typer.Typer(help="Look after the store of results.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after the store of results.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stepedit_fx.cli.common import JsonOption, PluginsOption, print_json, print_table
+from stepedit_fx.cli.common import JsonOption, PluginsOption, print_json
 
 
 def verify(
@@ -27,10 +27,8 @@ def verify(
     if as_json:
         print_json([asdict(v) | {"output": str(v.output)} for v in verdicts])
     else:
-        print_table(
-            ("Output", "Rendered again", "Detail"),
-            [(str(v.output), v.state, v.detail) for v in verdicts],
-        )
+        for v in verdicts:
+            typer.echo(f"{v.output}: {v.state}" + (f": {v.detail}" if v.detail else ""))
     if any(v.state != "same" for v in verdicts):
         raise typer.Exit(1)
 
