@@ -160,7 +160,7 @@ def _reshape_voice(
     if "breath" in at:
         # Aspiration is made at the glottis: it rises with frequency (Klatt & Klatt 1990).
         share = at["breath"] * voiced * (0.15 + 0.85 * _step(hz, 500.0, 3000.0))
-        spectra = spectra + noise * (2.0 * share).astype(np.float32)
+        spectra = spectra + noise * (4.0 * share).astype(np.float32)
     if "whisper" in at:
         share = at["whisper"] * voiced
         spectra = spectra * np.sqrt(1 - share).astype(np.float32)
