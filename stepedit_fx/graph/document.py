@@ -216,8 +216,11 @@ class _Reader:
         if at is None:
             reason = getattr(error, "reason", None) or str(error).splitlines()[0]
             return Problem(f"not a YAML text: {reason}", self.file)
+        lines = self.text.splitlines()
+        if at.line >= len(lines):  # what was opened was never closed: say where it was opened
+            at = getattr(error, "context_mark", None) or at
         mark = Mark(self.file, at.line + 1, at.column + 1)
-        line = next(iter(self.text.splitlines()[at.line : at.line + 1]), "")
+        line = next(iter(lines[at.line : at.line + 1]), "")
         if (
             "\t" in line[: len(line) - len(line.lstrip())]
             or line[at.column : at.column + 1] == "\t"
