@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from stepedit_fx.audio import Audio
 from stepedit_fx.errors import RequestError, TagError, did_you_mean
 from stepedit_fx.speech import Edit, Speech
-from stepedit_fx.tags import KINDS, check_tag
+from stepedit_fx.tags import KINDS, check_tag, parse_sounds
 
 
 class EngineSettings(BaseModel):
@@ -37,7 +37,10 @@ class Engine(Protocol):
 
     @property
     def offers(self) -> Mapping[str, Sequence[str]]:
-        """Edit kinds this engine does, each with its tags ([""] for a kind without)."""
+        """Edit kinds this engine does, each with its tags ("" for a kind without a value).
+
+        "paralinguistic" lists "" and the sounds that the engine makes.
+        """
         ...
 
     def encode(self, takes: Sequence[Audio]) -> list[Speech]: ...
@@ -76,9 +79,16 @@ def open_engine(kind: str = "parametric", **settings: object) -> Engine:
 
 
 def check_offered(engine: Engine, edit: Edit) -> None:
-    """Raise TagError unless the edit's kind and tag exist and the engine does them."""
+    """Raise TagError unless the edit's kind, tag and sounds exist and the engine does them."""
     offers = engine.offers
     if edit.kind in offers and edit.value in offers[edit.kind]:
+        sounds = parse_sounds(edit.text)[1] if edit.kind == "paralinguistic" else ()
+        missing = next((s.tag for s in sounds if s.tag not in offers[edit.kind]), "")
+        if missing:
+            raise TagError(
+                f"engine '{engine.kind}' does not make the sound [{missing}]",
+                remedy=f"It makes: {', '.join(sorted(filter(None, offers[edit.kind])))}.",
+            )
         return
     if edit.kind in offers and KINDS[edit.kind].tags and edit.value not in KINDS[edit.kind].tags:
         # The nearest word must be one that this engine then does.

@@ -60,7 +60,7 @@ class ParametricEngine:
 
     @cached_property
     def offers(self) -> Mapping[str, Sequence[str]]:
-        offered: dict[str, list[str]] = {"paralinguistic": [""]}
+        offered: dict[str, list[str]] = {"paralinguistic": ["", *MAKERS]}
         for kind, tag in self._recipes:
             offered.setdefault(kind, []).append(tag)
         return offered
