@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from stepedit_fx.provenance import Recipe
     from stepedit_fx.store import Store
 
+# Tables that go to a file or a program are not folded to a terminal's width.
+PIPED_WIDTH = 160
+
 GraphArg = Annotated[
     str, typer.Argument(metavar="GRAPH", help="A graph file, or a shipped graph or preset by name.")
 ]
@@ -93,7 +96,10 @@ def print_json(data: Any) -> None:
 def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = PIPED_WIDTH
+    return made
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:

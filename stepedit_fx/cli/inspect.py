@@ -39,7 +39,7 @@ def plan(
     no_store: NoStoreOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a run would do: what runs, what is stored already, how long it takes."""
+    """Show what would run, what is stored, and how long it takes."""
     checked = load_graph(graph, sets, var)
     made = checked.plan(source, store=open_store(store, none=no_store), out_dir=out_dir)
     if as_json:
@@ -53,16 +53,15 @@ def plan(
             ", ".join(step.sources),
             marks[step.state] if made.recordings else "run",
             _seconds(step.estimate_s),
-            step.key[:12],
         )
         for step in made.steps
     ]
-    print_table(("Step", "Kind", "From", "What happens", "About", "Key"), rows)
+    print_table(("Step", "Kind", "From", "What happens", "About"), rows)
     for step in made.steps:
         if step.path is not None:
             typer.echo(f"{step.id} -> {step.path}")
     if made.estimate_s is not None:
-        typer.echo(f"In all about {_seconds(made.estimate_s)}.")
+        typer.echo(f"About {_seconds(made.estimate_s)} of work in all.")
     if not made.recordings:
         typer.echo("Name an INPUT to see what is stored, and how long it takes.")
 
@@ -104,7 +103,10 @@ def check(
     var: VarOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check graphs completely, and run nothing. Every problem is shown, with file:line:column."""
+    """Check graphs completely, and run nothing.
+
+    Every problem is shown with file:line:column; exit code 2 if there is one.
+    """
     from stepedit_fx.errors import GraphError
 
     found: list[dict[str, Any]] = []
@@ -135,7 +137,7 @@ def draw(
     sets: SetOption = None,
     var: VarOption = None,
 ) -> None:
-    """Draw a graph: Mermaid to the screen, or an SVG file with -o."""
+    """Draw a graph: Mermaid to the screen, SVG to a file."""
     from stepedit_fx.atomic import write_text
     from stepedit_fx.graph.draw import mermaid, svg
 

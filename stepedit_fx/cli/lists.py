@@ -71,7 +71,7 @@ def tags(
     engine: Annotated[str, typer.Option(help="Say which tags this engine does.")] = "parametric",
     as_json: JsonOption = False,
 ) -> None:
-    """List every kind of edit with its tags, and which of them the engine does."""
+    """List the tags of every kind of edit, and which the engine does."""
     from stepedit_fx.tags import KINDS
 
     if kind is not None and kind not in KINDS:
@@ -106,7 +106,7 @@ def effects(
     name: Annotated[str | None, typer.Argument(help="Show the parameters of this one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the effects of a rack, or the parameters of one with their ranges."""
+    """List the effects, or the parameters of one with their ranges."""
     from stepedit_fx.effects.help import effect_lines, param_lines
 
     lines = effect_lines()
@@ -129,7 +129,10 @@ def effects(
 
 
 def presets(as_json: JsonOption = False) -> None:
-    """List the presets and graphs that come with the package; `run` takes their names."""
+    """List the presets and graphs that ship with the package.
+
+    `run` takes their names in place of a file.
+    """
     from stepedit_fx.shipped import description, shipped
 
     found = [
@@ -146,7 +149,10 @@ def presets(as_json: JsonOption = False) -> None:
 
 
 def schema() -> None:
-    """Print the JSON Schema of a graph file, for editors that complete and check YAML."""
+    """Print the JSON Schema of a graph file.
+
+    Editors complete and check YAML by it.
+    """
     from stepedit_fx.graph.schema import schema as graph_schema
 
     print_json(graph_schema())

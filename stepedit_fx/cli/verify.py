@@ -18,7 +18,10 @@ def verify(
     allow_plugins: PluginsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Render outputs again from their provenance; exit code 1 unless all come out the same."""
+    """Render outputs again from their provenance, and compare.
+
+    No store is used. Exit code 1 unless all come out the same.
+    """
     from stepedit_fx.verification import verify_output
 
     verdicts = [
