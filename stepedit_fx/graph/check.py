@@ -126,7 +126,7 @@ def check_offers(item: Built, engine: Engine | None) -> Iterator[Problem]:
         else:
             check_offered(engine, edit)
     except TagError as error:
-        written = item.part.fields.get("value")
+        written = item.part.fields.get(item.part.cls.main) if item.part.cls else None
         yield (written.mark if written else item.part.mark).problem(str(error))
 
 

@@ -91,7 +91,7 @@ class Output(Node):
     @classmethod
     def _is_a_template(cls, path: str) -> str:
         placeholders(path)
-        stay_inside(path)
+        stay_inside(_PLACEHOLDER.sub("x", path))
         ending = PurePosixPath(path).suffix.lower()
         if ending not in SUBTYPES:
             raise ValueError(

@@ -45,7 +45,7 @@ class ToyEngine:
             "emotion": ("happy", "sad", "angry", "fear"),
             "style": ("whisper", "child"),
             "speed": ("faster", "slower"),
-            "paralinguistic": ("",),
+            "paralinguistic": ("", "Breathing", "Sigh"),
             "denoise": ("",),
             "vad": ("",),
         }

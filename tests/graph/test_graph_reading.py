@@ -118,7 +118,7 @@ def test_chain_keeps_its_own_input_and_output() -> None:
         (with_nodes("x: {type: input, path: .}"), 6, 26, "is a folder"),
         ("engine: toy\nchain: [{emotion: hapy}]", 2, 19, "'hapy'. Did you mean 'happy'?"),
         ("chain: [{style: radio}]\nengine: toy", 1, 17, "engine 'toy' does not do style 'radio'"),
-        ("chain: [{clone: hello}]\nengine: toy", 1, 10, "does not do 'clone'"),
+        ("chain: [{clone: hello}]\nengine: toy", 1, 17, "does not do 'clone'"),
         ("chain: [{emotion: {value: sad, strength: 3}}]", 1, 42, "must be at most 1, got 3"),
         ("chain: [{emotion: {value: sad, strength: -1}}]", 1, 42, "strength must be at least 0"),
         ("chain: [{emotion: {value: sad, strength: loud}}]", 1, 42, "must be a number, got 'loud'"),
