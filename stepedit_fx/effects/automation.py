@@ -10,7 +10,7 @@ nothing does.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from stepedit_fx.effects.table import EFFECTS, Param
 
 _STEPS_PER_S = 6000  # curves are evaluated this often: 4 frames at 24 kHz
 _MOVING_STEPS = 16  # longest block while a value moves: 2.7 ms, 64 frames at 24 kHz
-_STILL_FRAMES = 8192  # longest block while none does: pedalboard's own buffer
+_STILL_STEPS = 2048  # longest block while none does: 0.34 s
 _CHUNK_STEPS = 1 << 15  # curves are evaluated 5 s at a time, so that hours fit in memory
 _GRAIN = 1e-3  # share of a parameter's range that a value may move within one block
 
@@ -61,35 +61,39 @@ def automated(
         if isinstance(value, CURVES)
     ]
     channels, frames = samples.shape
-    # JUCE forgets its state when a block is longer than any before: show it the longest first.
-    pedalboard.process(np.zeros((channels, _STILL_FRAMES), np.float32), sample_rate, plugins)
-    for plugin in plugins:
-        plugin.reset()
-    out = np.empty_like(samples)
     step = max(1, round(sample_rate / _STEPS_PER_S), channels + 1)
-    total = math.ceil(frames / step)
-    for first in range(0, total, _CHUNK_STEPS):
-        count = min(_CHUNK_STEPS, total - first)
-        values = np.stack([smoothed(m.curve, first, count, step / sample_rate) for m in movers])
-        starts = _block_starts(values, movers, step)
-        rows = values.T[starts].tolist()
-        edges = [*((first + starts) * step).tolist(), min((first + count) * step, frames)]
-        before = [math.nan] * len(movers)
-        for index, row in enumerate(rows):
-            for mover, value, old in zip(movers, row, before, strict=True):
-                if value != old:
-                    setattr(mover.plugin, mover.param.name, value)
-            before = row
-            start, end = edges[index], edges[index + 1]
-            block = longer(samples[:, start:end])
-            done = pedalboard.process(block, sample_rate, plugins, _STILL_FRAMES, reset=False)
-            out[:, start:end] = done[:, : end - start]
+    longest = _MOVING_STEPS * step
+    out = np.empty_like(samples)
+    before = [math.nan] * len(movers)
+    for start, end, values in _blocks(movers, frames, step, step / sample_rate):
+        for mover, value, old in zip(movers, values, before, strict=True):
+            if value != old:
+                setattr(mover.plugin, mover.param.name, value)
+        before = values
+        block = longer(samples[:, start:end])
+        done = pedalboard.process(block, sample_rate, plugins, longest, reset=False)
+        out[:, start:end] = done[:, : end - start]
     return checked(out, samples, ", ".join(effect.name for effect in effects))
 
 
-def _block_starts(
-    values: NDArray[np.float64], movers: Sequence[_Mover], step: int
-) -> NDArray[np.int64]:
+def _blocks(
+    movers: Sequence[_Mover], frames: int, step: int, step_s: float
+) -> Iterator[tuple[int, int, list[float]]]:
+    """Blocks as first frame, frame after the last, and each mover's value."""
+    total = math.ceil(frames / step)
+    for first in range(0, total, _CHUNK_STEPS):
+        count = min(_CHUNK_STEPS, total - first)
+        values = np.stack([smoothed(m.curve, first, count, step_s) for m in movers])
+        starts = _block_starts(values, movers)
+        if first == 0:
+            # JUCE forgets its state when a block is longer than any before, so the first is as
+            # long as any may be (longer ones pedalboard cuts itself).
+            starts = starts[(starts == 0) | (starts >= _MOVING_STEPS)]
+        edges = [*((first + starts) * step).tolist(), min((first + count) * step, frames)]
+        yield from zip(edges[:-1], edges[1:], values.T[starts].tolist(), strict=True)
+
+
+def _block_starts(values: NDArray[np.float64], movers: Sequence[_Mover]) -> NDArray[np.int64]:
     """The steps at which a block starts, for values (movers, steps); the first is 0.
 
     A block starts where movement begins or ends, so that a value at rest is met exactly.
@@ -99,9 +103,9 @@ def _block_starts(
     moving = moves > 0
     grains = np.floor(np.cumsum(moves) / _GRAIN)
     index = np.arange(1, len(moves) + 1)
-    longest = np.where(moving, _MOVING_STEPS, max(1, _STILL_FRAMES // step))
-    cut = index % longest == 0
-    cut[1:] |= (grains[1:] != grains[:-1]) | (moving[1:] != moving[:-1])
+    cut = index % np.where(moving, _MOVING_STEPS, _STILL_STEPS) == 0
+    cut |= np.diff(grains, prepend=0) > 0
+    cut[1:] |= moving[1:] != moving[:-1]
     return np.concatenate([[0], np.flatnonzero(cut) + 1])
 
 

@@ -45,14 +45,14 @@ class Keyframes:
         if self.shape == "linear":
             between: Times = np.interp(times_s, starts, values)
             return between
-        before = np.clip(np.searchsorted(starts, times_s, side="right") - 1, 0, None)
         if self.shape == "hold":
-            held: Times = values[before]
+            passed = np.searchsorted(starts, times_s, side="right")
+            held: Times = values[np.maximum(passed - 1, 0)]
             return held
+        place = np.interp(times_s, starts, np.arange(len(starts)))
+        before = place.astype(np.int64)
         after = np.minimum(before + 1, len(starts) - 1)
-        gap = np.maximum(starts[after] - starts[before], np.finfo(float).tiny)
-        way = np.clip((times_s - starts[before]) / gap, 0.0, 1.0)
-        eased = 0.5 - 0.5 * np.cos(np.pi * way)
+        eased = 0.5 - 0.5 * np.cos(np.pi * (place - before))
         moved: Times = values[before] + (values[after] - values[before]) * eased
         return moved
 

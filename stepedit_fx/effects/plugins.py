@@ -33,7 +33,13 @@ def built(effect: Effect, sample_rate: int, folder: Path) -> Plugin:
         params["mode"] = cls.Mode.__members__[params["mode"]]
     if "quality" in params:
         params["quality"] = pedalboard.Resample.Quality.__members__[params["quality"]]
-    return cls(**params)
+    plugin = cls(**params)
+    if effect.name == "Phaser":
+        # Until it has run at a rate it places its centre as at 44.1 kHz: 943 Hz, not 1300, at 24.
+        pedalboard.process(np.zeros((1, 64), np.float32), sample_rate, [plugin])
+        plugin.reset()
+        plugin.centre_frequency_hz = params["centre_frequency_hz"]
+    return plugin
 
 
 def processed(plugins: Sequence[Plugin], samples: Samples, sample_rate: int, names: str) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ from stepedit_fx.effects.table import EFFECTS, EffectSpec
 from stepedit_fx.effects.values import ChainProblem, Problems, read_value, shown
 from stepedit_fx.errors import EffectError, did_you_mean
 
-EXTERNAL_FORMS = ("VST3", "AudioUnit")
+# Plugins of others: form -> what their file or bundle ends in.
+EXTERNAL_FORMS = {"VST3": ".vst3", "AudioUnit": ".component"}
 _NAMES = (*EFFECTS, "Mix", "Chain", *EXTERNAL_FORMS)
 # Deeper nesting is a slip or an attack; nobody mixes sixteen racks inside one another.
 _DEEPEST = 16
@@ -130,14 +132,17 @@ def _external(
 ) -> External | None:
     where, plugin = given.pop("path", None), given.pop("plugin", None)
     before = len(problems.found)
-    if not isinstance(where, str) or not where or "\0" in where:
-        problems.add(path, f"{form} needs 'path', the plugin's file")
+    ending = EXTERNAL_FORMS[form]
+    if not isinstance(where, str) or not where.endswith(ending) or "\0" in where:
+        problems.add(path, f"{form} needs 'path': a file or bundle ending in {ending}")
     if plugin is not None and not isinstance(plugin, str):
         problems.add((*path, "plugin"), f"plugin must be a name, got {shown(plugin)}")
     for key, value in given.items():
-        if not isinstance(key, str) or not isinstance(value, bool | int | float | str):
+        is_plain = isinstance(value, bool | int | str)
+        if not is_plain and not (isinstance(value, float) and math.isfinite(value)):
             message = f"{shown(key)} must be a number, a word, true or false, got {shown(value)}"
             problems.add((*path, str(key)), message, "Plugins of others take no curves.")
     if len(problems.found) > before or not isinstance(where, str):
         return None
-    return External(form, where, plugin, tuple(sorted(given.items())), bypass)
+    params = {str(key): value for key, value in given.items()}
+    return External(form, where, plugin, tuple(sorted(params.items())), bypass)

@@ -49,7 +49,7 @@ def render(
     AudioUnit effects may lie. An empty or bypassed chain gives back the very samples. Raises
     EffectError naming the effect, ReadError for an impulse response.
     """
-    if chain.bypass or next(active(chain), None) is None:
+    if _does_nothing(chain):
         return audio
     problems = check_rate(chain, audio.sample_rate)
     if problems:
@@ -57,6 +57,10 @@ def render(
     room = _Room(audio.sample_rate, folder or Path(), plugin_folders)
     frames = audio.frames + round(tail_s * audio.sample_rate)
     return audio.with_samples(_series(chain, fitted(audio.samples, frames), room))
+
+
+def _does_nothing(item: Item) -> bool:
+    return item.bypass or (isinstance(item, Series) and all(_does_nothing(i) for i in item.items))
 
 
 def check_rate(chain: Series, sample_rate: int) -> list[ChainProblem]:

@@ -132,6 +132,7 @@ _MIX = _share("mix", 0.5, "Share of the effect; 0 is dry, 1 is effect alone.")
 _SWEEP_HZ = _number("rate_hz", 1.0, 0.0, 100.0, "Hz", "Speed of the sweep.")
 # 1 and beyond does not die away: pedalboard's output grew to 1e25 at 1.5.
 _FEEDBACK = _number("feedback", 0.0, -0.95, 0.95, "", "Share fed back; negative turns its phase.")
+_DELAY_LINE = "its delay line jumps from block to block, which crackles"
 
 _ROWS = (
     _spec(
@@ -267,7 +268,17 @@ _ROWS = (
         "Adds a copy that wavers in pitch; with a short delay and feedback, a flanger.",
         _SWEEP_HZ,
         _share("depth", 0.25, "Depth of the wavering."),
-        _number("centre_delay_ms", 7.0, 1.0, 100.0, "ms", "Delay it wavers about.", "log"),
+        Param(
+            "centre_delay_ms",
+            "Delay it wavers about.",
+            "number",
+            7.0,
+            1.0,
+            100.0,
+            "ms",
+            "log",
+            fixed=_DELAY_LINE,
+        ),
         _FEEDBACK,
         _MIX,
     ),
@@ -293,7 +304,7 @@ _ROWS = (
             0.0,
             30.0,
             "s",
-            fixed="the delay line jumps by whole samples, which crackles",
+            fixed=_DELAY_LINE,
         ),
         _number("feedback", 0.0, 0.0, 0.99, "", "Share fed back: more echoes."),
         _MIX,
