@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepedit_fx.audio import Samples
+from stepedit_fx.engines.parametric.stretch import read_between
 from stepedit_fx.measures import FRAME_S
 
 Floats = NDArray[np.floating[Any]]
@@ -56,21 +57,8 @@ def make_irregular(
         elapsed = np.arange(samples.shape[1]) / rate
         phase = omega * elapsed + 1.5 * np.sin(0.7 * elapsed + rng.uniform(0, 2 * np.pi))
         shift += (2 ** (depth / 12) - 1) * rate / omega * np.sin(phase)
-    out = _read_at(samples, np.arange(samples.shape[1]) + shift)
+    out = read_between(samples, np.arange(samples.shape[1]) + shift)
     if "shimmer_db" in curves:
         depth = np.interp(at, grid, curves["shimmer_db"])
         out = out * np.power(10, depth * per_cycle() / 20).astype(np.float32)
-    return out
-
-
-def _read_at(samples: Samples, place: Floats) -> Samples:
-    """Samples between samples, by a cubic through the four around (Catmull-Rom)."""
-    padded = np.pad(samples, ((0, 0), (2, 3)), mode="edge")
-    place = np.clip(place, 0, samples.shape[1] - 1) + 2
-    low = place.astype(np.int64)
-    x = (place - low).astype(np.float32)
-    a, b, c, d = (padded[:, low + k] for k in (-1, 0, 1, 2))
-    out: Samples = b + 0.5 * x * (
-        c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a))
-    )
     return out

@@ -21,7 +21,7 @@ MAX_PIECE_S = 15.0  # keeps memory flat, whatever the file's length
 SEARCH_S = 3.0  # how far from the even cut a quieter place is looked for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Insert:
     """A sound to put in at a frame of the source: samples (frames at rate,), and room around."""
 

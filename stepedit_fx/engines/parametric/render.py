@@ -1,7 +1,8 @@
 """From control curves to sound: each piece of the source once, and no piece that nothing changed.
 
-Order: spectrum (timbre.py) and level on the source's clock, pitch and time by Rubber Band R3,
-then irregularity, which R3 would smooth away; the sounds, and a limiter that keeps the headroom.
+Order: denoise, time and pitch, spectrum, irregularity, level; then the sounds, and a limiter that
+keeps the source's headroom. What comes after time reads the curves through a clock: for each
+sample, the second of the source that it comes from.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from stepedit_fx.audio import Samples
@@ -21,10 +21,13 @@ from stepedit_fx.engines.parametric.layout import Piece, total_length
 from stepedit_fx.engines.parametric.stretch import change_pitch_and_time
 from stepedit_fx.engines.parametric.timbre import (
     NEEDS_SPECTRA,
+    Floats,
     bridged,
     change_timbre,
+    denoise,
     noise_spectrum,
 )
+from stepedit_fx.measures import FRAME_S
 
 CONTEXT_S = 0.1  # source on both sides of a piece: filters and the stretcher settle in it
 SEAM_S = 0.005  # half of the cross-fade between pieces
@@ -39,8 +42,7 @@ class Renderer:
     analysis: Analysis
     curves: Mapping[str, Curve]
     seed: int
-    noise: NDArray[np.float32] | None
-    f0: NDArray[np.float64]
+    noise: Floats | None
 
     @classmethod
     def of(cls, analysis: Analysis, curves: Mapping[str, Curve], seed: int) -> Renderer:
@@ -51,7 +53,7 @@ class Renderer:
                 (analysis.sample_of(a), analysis.sample_of(b)) for a, b in analysis.pauses
             )
             noise = noise_spectrum(analysis.samples, analysis.rate, spans)
-        return cls(analysis, held, seed, noise, bridged(analysis.f0))
+        return cls(analysis, held, seed, noise)
 
     def render(self, pieces: Sequence[Piece]) -> Samples:
         """The output, (channels, frames), at the source's rate."""
@@ -62,7 +64,7 @@ class Renderer:
         for piece in pieces:
             body = self._pause(piece, half) if piece.pause else self._speech(piece, half)
             if piece.insert is not None:
-                _lay_over(body, piece, half, self.analysis.samples)
+                body = _lay_over(body, piece, half, self.analysis.samples)
             _seam_in(out, body, piece.at, piece.length, half)
         return limit_peaks(
             out, float(np.abs(self.analysis.samples).max(initial=0)), self._lookahead
@@ -85,65 +87,80 @@ class Renderer:
         a, b = max(0, int(first / hop)), int(end / hop) + 2
         return {n: self.curves[n] for n in names if n in self.curves and self.curves[n][a:b].any()}
 
-    def _coloured(self, first: int, end: int) -> Samples:
-        """Source samples first..end after everything but pitch and time."""
-        samples, rate = self._source(first, end), self.analysis.rate
+    def _clean(self, first: int, end: int) -> Samples:
+        """Source samples first..end, denoised if asked."""
+        if self.noise is None or not self._used(("denoise",), first, end):
+            return self._source(first, end)
+        context, rate = round(CONTEXT_S * self.analysis.rate), self.analysis.rate
+        clock_s = np.arange(first - context, end + context) / rate
+        wide = self._source(first - context, end + context)
+        clean = denoise(wide, rate, clock_s, self.curves["denoise"], self.noise)
+        return clean[:, context : context + end - first]
+
+    def _coloured(self, samples: Samples, clock_s: Floats, pitch_st: Curve | None) -> Samples:
+        """Samples after everything but time and pitch; pitch_st is what was done to the pitch."""
+        rate, span = self.analysis.rate, (clock_s[0], clock_s[-1])
+        first, end = (int(s * rate) for s in span)
         rng = np.random.default_rng([self.seed, max(first, 0)])
-        if spectral := self._used(NEEDS_SPECTRA, first, end):
-            context = round(CONTEXT_S * rate)
-            wide = self._source(first - context, end + context)
-            samples = change_timbre(
-                wide, rate, first - context, spectral, self.analysis.f0, self.noise, rng
-            )[:, context : context + end - first]
+        spectral = self._used(NEEDS_SPECTRA, first, end)
+        heard = self.analysis.f0
+        if pitch_st is not None:
+            heard = heard * 2 ** (pitch_st / 12)
+            # The pitch was moved by reading faster or slower, which took the formants along.
+            back = -pitch_st * np.float32(np.log(2) / 12)
+            spectral["formant_ln"] = spectral.get("formant_ln", np.float32(0)) + back
+        if spectral:
+            samples = change_timbre(samples, rate, clock_s, spectral, heard, rng)
+        if irregular := self._used(NEEDS_IRREGULARITY, first, end):
+            samples = make_irregular(samples, rate, clock_s, irregular, bridged(heard), rng)
         if gain := self._used(("gain_db",), first, end):
-            db = at_samples(gain["gain_db"], first, end, rate)
+            db = np.interp(clock_s / FRAME_S, np.arange(self.analysis.frames), gain["gain_db"])
             samples = samples * np.power(10, db / 20).astype(np.float32)
         return samples
 
+    def _still(self, first: int, end: int) -> Samples:
+        """Source samples first..end with time and pitch as they were."""
+        asked = (*NEEDS_SPECTRA, *NEEDS_IRREGULARITY, "gain_db")
+        if not self._used(asked, first, end):
+            return self._clean(first, end)
+        context = round(CONTEXT_S * self.analysis.rate)
+        clock_s = np.arange(first - context, end + context) / self.analysis.rate
+        body = self._coloured(self._clean(first - context, end + context), clock_s, None)
+        return body[:, context : context + end - first]
+
     def _speech(self, piece: Piece, half: int) -> Samples:
         """A piece with `half` samples more on both sides, (channels, half + length + half)."""
-        rate = self.analysis.rate
-        pitch = self._used(("pitch_st",), piece.first, piece.end)
-        if not pitch and piece.length == piece.end - piece.first:
-            clock = np.arange(piece.first - half, piece.end + half)
-            body = self._coloured(piece.first - half, piece.end + half)
-        else:
-            body, clock = self._moved(piece, half)
-        if irregular := self._used(NEEDS_IRREGULARITY, piece.first, piece.end):
-            heard = self.f0 * 2 ** (pitch["pitch_st"] / 12) if pitch else self.f0
-            rng = np.random.default_rng([self.seed, piece.first, 1])
-            body = make_irregular(body, rate, clock / rate, irregular, heard, rng)
-        return body
-
-    def _moved(self, piece: Piece, half: int) -> tuple[Samples, NDArray[np.float64]]:
-        """A piece with its pitch and time changed, and the source sample each sample is from."""
+        pitch = self._used(("pitch_st",), piece.first, piece.end).get("pitch_st")
+        if pitch is None and piece.length == piece.end - piece.first:
+            return self._still(piece.first - half, piece.end + half)
         rate = self.analysis.rate
         context = round(CONTEXT_S * rate)
-        first, end = piece.first - context, piece.end + context
-        pitch, stretch = np.zeros(end - first), np.ones(end - first)
-        if "pitch_st" in self.curves:
-            pitch = at_samples(self.curves["pitch_st"], piece.first, piece.end, rate)
-            pitch = np.pad(pitch, context, mode="edge")
+        first, end = piece.first - 2 * context, piece.end + 2 * context
+        pitch_at, stretch = np.zeros(end - first), np.ones(end - first)
+        if pitch is not None:
+            pitch_at = at_samples(pitch, first, end, rate)
         if "stretch_ln" in self.curves:
             stretch = np.exp(at_samples(self.curves["stretch_ln"], first, end, rate))
         # The context is there for filters to settle in: it keeps its length.
-        stretch[:context] = stretch[len(stretch) - context :] = 1.0
-        inner = slice(context, len(stretch) - context)
+        stretch[: 2 * context] = stretch[len(stretch) - 2 * context :] = 1.0
+        inner = slice(2 * context, len(stretch) - 2 * context)
         stretch[inner] *= piece.length / stretch[inner].sum()
-        place = np.concatenate([[0.0], np.cumsum(stretch)[:-1]]) - context
-        clock = first + np.interp(
-            np.arange(-half, piece.length + half), place, np.arange(len(place))
+        # One context more on each side than is wanted: the spectra settle in it.
+        length = piece.length + 2 * context
+        body = change_pitch_and_time(
+            self._clean(first, end), rate, pitch_at, stretch, context, length
         )
-        coloured = self._coloured(first, end)
-        body = change_pitch_and_time(coloured, rate, pitch, stretch, context - half, len(clock))
-        return body, clock
+        place = np.concatenate([[0.0], np.cumsum(stretch)[:-1]]) - context
+        clock_s = (first + np.interp(np.arange(length), place, np.arange(len(place)))) / rate
+        body = self._coloured(body, clock_s, pitch)
+        return body[:, context - half : context + piece.length + half]
 
     def _pause(self, piece: Piece, half: int) -> Samples:
         """A pause, cut or filled in its middle, so that what speech leaves at its edges stays."""
-        body = self._coloured(piece.first - half, piece.end + half)
+        body = self._still(piece.first - half, piece.end + half)
         wanted = piece.length + 2 * half
         if wanted == body.shape[1]:
-            return np.array(body)
+            return body
         join = round(JOIN_S * self.analysis.rate)
         if wanted < body.shape[1]:
             return _cut_middle(body, wanted, join)
@@ -160,7 +177,7 @@ class Renderer:
         for first, end in spans:
             margin = (end - first) // 5
             if end - first - 2 * margin >= least:
-                return self._coloured(first + margin, end - margin)
+                return self._still(first + margin, end - margin)
         return np.zeros((self.analysis.samples.shape[0], least), np.float32)
 
 
@@ -203,14 +220,16 @@ def _fill_middle(body: Samples, wanted: int, join: int, tone: Samples) -> Sample
     return _cross_fade(_cross_fade(left, fill, left_width), right, right_width)
 
 
-def _lay_over(body: Samples, piece: Piece, half: int, source: Samples) -> None:
-    """Add a piece's sound, with each channel's share of the source's level."""
+def _lay_over(body: Samples, piece: Piece, half: int, source: Samples) -> Samples:
+    """A piece with its sound, each channel at its share of the source's level."""
     assert piece.insert is not None
     start = half + piece.insert_at
     energy = np.sqrt(np.mean(np.square(source), axis=1))
     share = energy / max(float(np.sqrt(np.mean(np.square(energy)))), 1e-9)
     sound = piece.insert.samples[: body.shape[1] - start]
+    body = np.array(body)
     body[:, start : start + len(sound)] += (share[:, None] * sound).astype(np.float32)
+    return body
 
 
 def limit_peaks(samples: Samples, ceiling: float, lookahead: int) -> Samples:

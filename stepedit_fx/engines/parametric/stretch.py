@@ -1,11 +1,14 @@
-"""Pitch and time by Rubber Band R3, with what it gets wrong about time made good.
+"""Pitch and time: Rubber Band R3 stretches, a resampler of ours moves the pitch.
 
-Found by measuring (pedalboard 0.9.26, `time_stretch` with arrays; docs/parametric.md has the
-figures): R3 takes new ratios once in 1024 samples, whatever the rate; and a new pitch ratio
-changes sound that went in about 1.5 windows before it, a new time ratio what goes in with it.
+R3 can move pitch as well, but with a pitch that varies it takes new values only once in 1024
+samples, 1.5 windows early, and now and then puts a click into its output (docs/parametric.md).
+So R3 only stretches, by time ratio times pitch ratio, and reading its output faster or slower
+gives the pitch, exact to the sample. Formants move with it; timbre.py puts them back.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pedalboard
@@ -14,59 +17,73 @@ from numpy.typing import NDArray
 
 from stepedit_fx.audio import Samples
 
-# Below this, 1024 samples are too coarse a step for intonation (64 ms at 16 kHz); above it R3
-# doubles its window and its cost. At 32 kHz it follows a contour best: 0.25 st median error.
-MIN_RATE = 32000
-PITCH_EARLY = 1.5  # windows; likewise below
-STRETCH_EARLY = (0.32, 0.60)  # with a window of 1024, with a longer one
-ALL_EARLY = 0.13  # whatever comes out, once a pitch is set
+Floats = NDArray[np.floating[Any]]
+
+OVERSAMPLING = 4  # a cubic between samples is clean to the ear only well below Nyquist
+# R3 applies a new ratio to sound that went in this part of its window before (measured with
+# bursts, 8 to 96 kHz): with a window of 1024, with a longer one.
+EARLY_WINDOWS = (0.32, 0.60)
 
 
 def window(rate: int) -> int:
     """R3's window at a rate, in samples."""
-    return 1024 * 2 ** max(0, int(np.ceil(np.log2(rate / MIN_RATE))))
+    return 1024 * 2 ** max(0, int(np.ceil(np.log2(rate / 32000))))
 
 
 def change_pitch_and_time(
     samples: Samples,
     rate: int,
-    pitch_st: NDArray[np.float64],
-    stretch: NDArray[np.float64],
+    pitch_st: Floats,
+    stretch: Floats,
     start: int,
     length: int,
 ) -> Samples:
-    """`length` samples from `start` on of samples (channels, frames) with pitch and time changed.
+    """`length` output samples from `start` on, (channels, length).
 
-    pitch_st (semitones), stretch (duration ratio): per input sample. Both must rest at either
-    end for 1.5 windows. Formants stay where they are.
+    samples: (channels, frames). pitch_st (semitones), stretch (duration ratio): per input
+    sample; the stretch must rest at 1 for a window at either end.
     """
-    if rate < MIN_RATE:
-        frames = round(samples.shape[1] * MIN_RATE / rate)
-        at = np.arange(frames) * (rate / MIN_RATE)
-        grid = np.arange(samples.shape[1])
-        whole = change_pitch_and_time(
-            soxr.resample(samples.T, rate, MIN_RATE).T[:, :frames],
-            MIN_RATE,
-            np.interp(at, grid, pitch_st),
-            np.interp(at, grid, stretch),
-            0,
-            round((start + length) * MIN_RATE / rate) + 64,
-        )
-        out = soxr.resample(whole.T, MIN_RATE, rate).T[:, start : start + length]
-    else:
-        size = window(rate)
-        out = pedalboard.time_stretch(
-            np.ascontiguousarray(samples),
-            float(rate),
-            stretch_factor=1.0 / _later(stretch, 1.0, int(STRETCH_EARLY[size > 1024] * size)),
-            pitch_shift_in_semitones=_later(pitch_st, 0.0, int(PITCH_EARLY * size)),
-        )
-        first = max(0, start - (int(ALL_EARLY * size) if pitch_st.any() else 0))
-        out = out[:, first : first + length]
-    return np.pad(out, ((0, 0), (0, length - out.shape[1])))
+    if not pitch_st.any():
+        return _padded(_stretched(samples, rate, stretch)[:, start : start + length], length)
+    ratio = np.power(2.0, pitch_st / 12)
+    longer = _stretched(samples, rate, stretch * ratio)
+    heard = np.concatenate([[0.0], np.cumsum(stretch)[:-1]])
+    stored = np.concatenate([[0.0], np.cumsum(stretch * ratio)[:-1]])
+    # Read at twice the rate, so that what a raised pitch lifts over Nyquist can be filtered off.
+    margin = 64
+    first = max(0, start - margin)
+    half_steps = np.arange(2 * first, 2 * (start + length + margin)) / 2
+    fine = soxr.resample(longer.T, rate, OVERSAMPLING * rate).T
+    doubled = read_between(fine, OVERSAMPLING * np.interp(half_steps, heard, stored))
+    out = soxr.resample(doubled.T, 2 * rate, rate).T
+    return _padded(out[:, start - first : start - first + length], length)
 
 
+def _stretched(samples: Samples, rate: int, stretch: Floats) -> Samples:
+    """Samples with their time stretched, pitch kept; about sum(stretch) frames."""
+    if np.all(stretch == 1):
+        return samples
+    size = window(rate)
+    early = int(EARLY_WINDOWS[size > 1024] * size)
+    later = np.concatenate([np.ones(early), stretch])[: len(stretch)]
+    out: Samples = pedalboard.time_stretch(
+        np.ascontiguousarray(samples), float(rate), stretch_factor=1.0 / later
+    )
+    return out
 
-def _later(curve: NDArray[np.float64], before: float, by: int) -> NDArray[np.float64]:
-    """The curve `by` samples later, `before` until then."""
-    return np.concatenate([np.full(by, before), curve])[: len(curve)]
+
+def _padded(samples: Samples, length: int) -> Samples:
+    return np.pad(samples, ((0, 0), (0, length - samples.shape[1])))
+
+
+def read_between(samples: Samples, place: Floats) -> Samples:
+    """Samples at places between samples, by a cubic through the four around (Catmull-Rom)."""
+    padded = np.pad(samples, ((0, 0), (1, 2)), mode="edge")
+    place = np.clip(place, 0, samples.shape[1] - 1)
+    low = place.astype(np.int64)
+    x = (place - low).astype(np.float32)
+    a, b, c, d = (padded[:, low + k] for k in range(4))
+    out: Samples = b + 0.5 * x * (
+        c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a))
+    )
+    return out

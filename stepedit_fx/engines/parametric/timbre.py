@@ -1,7 +1,8 @@
 """Changes of spectrum: one pass over short-time spectra does them all.
 
-Denoise, formants, whisper, breath and the two shelves are gains per frame and bin (and noise
-under the frame's own envelope), so they cost one Fourier transform there and one back.
+Formants, whisper, breath and the two shelves are gains per window and bin (and noise under the
+window's own envelope), so they cost one Fourier transform there and one back. Denoise is a pass
+of its own, before time and pitch move: it needs the background as it was recorded.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from stepedit_fx.measures import FRAME_S
 Spectra = NDArray[np.complex64]  # (channels, windows, bins)
 Floats = NDArray[np.floating[Any]]  # mostly (windows, bins)
 
-NEEDS_SPECTRA = ("formant_ln", "whisper", "breath", "high_db", "low_db", "denoise")
+NEEDS_SPECTRA = ("formant_ln", "whisper", "breath", "high_db", "low_db")
 WINDOW_S = 0.04  # two or three periods of a low voice, short enough for plosives
 OVERLAP = 4
 MAX_FORMANT_GAIN_DB = 18.0
@@ -82,41 +83,59 @@ def _power(spectra: Spectra) -> Floats:
     return (spectra.real**2 + spectra.imag**2).mean(axis=0)
 
 
+def denoise(samples: Samples, rate: int, clock_s: Floats, amount: Floats, noise: Floats) -> Samples:
+    """Background taken away from samples (channels, frames).
+
+    clock_s: the source's second of each sample. amount: 0..1 per 10 ms frame of the source.
+    noise: `noise_spectrum` of the source.
+    """
+    size = window_size(rate)
+    spectra = to_spectra(samples, size)
+    frame = _window_frames(clock_s, spectra.shape[1], size)
+    share = np.interp(frame, np.arange(len(amount)), amount)[:, None]
+    return to_samples(
+        spectra * _denoise_gains(_power(spectra), noise, share), size, samples.shape[1]
+    )
+
+
 def change_timbre(
     samples: Samples,
     rate: int,
-    first: int,
+    clock_s: Floats,
     curves: Mapping[str, Floats],
     f0: Floats,
-    noise: Floats | None,
     rng: np.random.Generator,
 ) -> Samples:
-    """Apply the spectral curves to samples (channels, frames) that start at source sample `first`.
+    """Formants, whisper, breath and shelves on samples (channels, frames).
 
-    curves, f0: per 10 ms frame of the source. noise: the background's power, for denoise.
+    clock_s: the source's second of each sample. curves: those of NEEDS_SPECTRA that ask for
+    something, per 10 ms frame of the source. f0: hertz as heard, per frame, 0 unvoiced.
     """
     size = window_size(rate)
     spectra = to_spectra(samples, size)
     windows = spectra.shape[1]
-    frame = (first + np.arange(windows) * (size // OVERLAP)) / (rate * FRAME_S)
+    frame = _window_frames(clock_s, windows, size)
     grid = np.arange(len(f0))
     at = {name: np.interp(frame, grid, curve)[:, None] for name, curve in curves.items()}
-    f0_at = np.interp(frame, grid, bridged(f0))
-    # A window that touches voicing holds some of it, hence the spread to both sides.
-    voiced = np.interp(frame, grid, maximum_filter1d((f0 > 0).astype(float), 5))[:, None]
     hz = np.fft.rfftfreq(size, 1 / rate)
-
-    if "denoise" in at and noise is not None:
-        spectra = spectra * _denoise_gains(_power(spectra), noise, at["denoise"])
     if {"formant_ln", "whisper", "breath"} & at.keys():
+        f0_at = np.interp(frame, grid, bridged(f0))
+        # A window that touches voicing holds some of it, hence the spread to both sides.
+        voiced = np.interp(frame, grid, maximum_filter1d((f0 > 0).astype(float), 5))[:, None]
         spectra = _reshape_voice(spectra, rate, at, f0_at, voiced, hz, rng)
-    shelves = np.zeros((windows, 1), np.float32)
+    shelves: Floats = np.zeros((windows, 1))
     for name, edge_low, edge_high in (("high_db", 700.0, 1400.0), ("low_db", 450.0, 220.0)):
         if name in at:
             shelves = shelves + at[name] * _step(hz, edge_low, edge_high)
     if np.any(shelves):
         spectra = spectra * np.power(10, shelves / 20).astype(np.float32)
     return to_samples(spectra, size, samples.shape[1])
+
+
+def _window_frames(clock_s: Floats, windows: int, size: int) -> Floats:
+    """The source's 10 ms frame, as a fraction, under the centre of each window."""
+    centre = np.minimum(np.arange(windows) * (size // OVERLAP), len(clock_s) - 1)
+    return np.asarray(clock_s[centre] / FRAME_S)
 
 
 def bridged(f0: Floats) -> Floats:
