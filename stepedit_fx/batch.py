@@ -167,25 +167,35 @@ def _given(graph: Graph, takes: Sequence[Take]) -> Sequence[Take]:
 
 def check_takes(graph: Graph, takes: Sequence[Take], out_dir: Path) -> None:
     """Raise RequestError where two takes would write one file, or one over a recording."""
-    read = {os.path.realpath(take.path).casefold(): take.path for take in takes if take.path}
-    written: dict[str, Take] = {}
+    read = {_identity(take.path): take.path for take in takes if take.path}
+    written: dict[object, Take] = {}
     for take in takes:
         paths = output_paths(graph, take.path, out_dir / take.folder, index=take.index)
         for node_id, path in paths.items():
-            real = os.path.realpath(path).casefold()
-            if real in read:
+            identity = _identity(path)
+            if identity in read:
                 raise RequestError(
-                    f"the output '{path}' is the input '{read[real]}'",
+                    f"the output '{path}' is the input '{read[identity]}'",
                     remedy="Write to another folder (-o) or under another name.",
                     node=node_id,
                 )
-            if real in written:
+            if identity in written:
                 raise RequestError(
-                    f"'{take.path}' and '{written[real].path}' would both be written to '{path}'",
+                    f"'{take.path}' and '{written[identity].path}' would both be written to "
+                    f"'{path}'",
                     remedy="Put {index} into the output's path, or run them apart.",
                     node=node_id,
                 )
-            written[real] = take
+            written[identity] = take
+
+
+def _identity(path: Path) -> object:
+    """What two names of one file share, links included; of a new file, its place."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path).casefold()
+    return found.st_dev, found.st_ino
 
 
 def _lost(take: Take, lost: WorkerLost) -> Item:

@@ -35,6 +35,7 @@ FLOORS = {
     "graph": 4,
     "provenance": 5,
     "takes": 5,
+    "verification": 5,
     "batch": 5,
     "chain": 5,
     "session": 5,
@@ -52,6 +53,7 @@ NEIGHBOURS = {
     ("batch", "provenance"),
     ("batch", "takes"),
     ("takes", "provenance"),
+    ("verification", "provenance"),
 }
 ENGINE_KINDS = {
     path.name for path in (PACKAGE / "engines").iterdir() if (path / "__init__.py").exists()
