@@ -245,7 +245,7 @@ def core_scalar(text: str) -> tuple[ScalarValue, str]:
         return text, f"a number must be finite, got {text}"
     if _OCTAL_1_1.fullmatch(text):
         return text, f"'{text}' is octal to some YAML readers. Drop the leading zero, or quote it."
-    if len(text) > 18 and _INT.fullmatch(text):
+    if len(text.lstrip("+-")) > 18 and _INT.fullmatch(text):
         return text, "a whole number has at most 18 digits"
     if _INT.fullmatch(text):
         return int(text, 0) if text[:2] in ("0x", "0o") else int(text), ""

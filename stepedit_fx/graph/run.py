@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from graphlib import TopologicalSorter
@@ -23,8 +23,6 @@ from stepedit_fx.nodes.output import Output
 
 if TYPE_CHECKING:
     from stepedit_fx.store import Store
-
-logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, Literal["cached", "running", "done"]], None]
 # How often a wait for a step looks whether somebody wants the run to stop.
@@ -63,8 +61,11 @@ def run_plan(
         raise RequestError(
             "no recording was given", remedy="Name an input file to run on.", node=missing[0]
         )
-    plan, values = _with_stored_values(plan, store)
     context = Context(plan.engine, plan.source, plan.graph.folder, plugin_folders)
+    for step in plan.steps:
+        with _naming(step):
+            step.node.check_context(context)
+    plan, values = _with_stored_values(plan, store)
     return _Run(plan, values, context, store, progress, cancelled).result()
 
 
@@ -84,6 +85,22 @@ def _with_stored_values(plan: Plan, store: Store | None) -> tuple[Plan, dict[str
             break
         plan = plan.with_stored(partial(_is_stored, store, lost))
     return plan, values
+
+
+@contextmanager
+def _naming(step: PlannedStep) -> Iterator[None]:
+    """Errors from inside carry the step's id; those of strangers become a RenderError."""
+    try:
+        yield
+    except StepEditError as error:
+        error.node = error.node or step.id
+        raise
+    except Exception as error:
+        raise RenderError(
+            f"{step.kind} failed: {type(error).__name__}: {error}",
+            remedy="Run with --debug for the traceback.",
+            node=step.id,
+        ) from error
 
 
 def _is_stored(store: Store, lost: set[str], key: str) -> bool:
@@ -157,26 +174,20 @@ class _Run:
             # result is dropped, and nothing but the main thread writes.
             wait_for_running = False
             raise
+        except StepEditError:
+            self._store_finished()
+            raise
         finally:
             pool.shutdown(wait=wait_for_running, cancel_futures=True)
 
     def _do(self, step: PlannedStep, inputs: Sequence[Any]) -> tuple[Value, float]:
         """One step's result and the seconds it took; runs in a thread of the pool."""
         start = time.perf_counter()
-        try:
+        with _naming(step):
             if isinstance(step.node, Input):
                 value: Value = self.plan.recordings[step.id]
             else:
                 value = step.node.run(inputs, self.context)
-        except StepEditError as error:
-            error.node = error.node or step.id
-            raise
-        except Exception as error:
-            raise RenderError(
-                f"{step.kind} failed: {type(error).__name__}: {error}",
-                remedy="Run with --debug for the traceback.",
-                node=step.id,
-            ) from error
         return value, time.perf_counter() - start
 
     def _keep(self, step: PlannedStep, value: Value, seconds: float) -> None:
@@ -207,11 +218,8 @@ class _Run:
             if step.path is None or not isinstance(value, Audio):
                 continue
             self._stop_if_cancelled()
-            try:
+            with _naming(step):
                 write_audio(step.path, value, subtype=step.subtype)
-            except StepEditError as error:
-                error.node = error.node or step.id
-                raise
             written[step.id] = step.path
         return written
 

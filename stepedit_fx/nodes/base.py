@@ -90,6 +90,9 @@ class Node(BaseModel):
     def check_inputs(self, count: int) -> None:
         """Raise RequestError where the fields do not fit this many inputs (within `inputs`)."""
 
+    def check_context(self, context: Context) -> None:
+        """Raise StepEditError for what this node may not use; asked before any step runs."""
+
     @abstractmethod
     def run(self, inputs: Sequence[Any], context: Context) -> Any:
         """The result for these inputs; raises StepEditError. Same inputs, same result."""

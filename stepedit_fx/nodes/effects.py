@@ -12,6 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from stepedit_fx.audio import Audio
 from stepedit_fx.effects.chain import Series
 from stepedit_fx.effects.reading import read_chain
+from stepedit_fx.errors import EffectError
 from stepedit_fx.nodes.base import Context, Node, param
 
 
@@ -85,6 +86,13 @@ class Effects(Node):
         from stepedit_fx.effects.files import files_used
 
         return tuple(files_used(self.chain, folder))
+
+    def check_context(self, context: Context) -> None:
+        from stepedit_fx.effects.files import check_files
+
+        problems = check_files(self.chain, context.folder, context.plugin_folders)
+        if problems:
+            raise EffectError("\n".join(str(problem) for problem in problems))
 
     def run(self, inputs: Sequence[Any], context: Context) -> Audio:
         """The sound after the chain. Raises EffectError, ReadError."""

@@ -25,6 +25,7 @@ SUBTYPES: Mapping[str, tuple[str, ...]] = {
 }
 PLACEHOLDERS = ("stem", "graph", "node", "index")
 
+_DRIVE = re.compile(r"[A-Za-z]:")
 # {stem}, or {index:03} for a number with leading zeros.
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)(?::0(\d))?\}", re.ASCII)
 
@@ -53,7 +54,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 def stay_inside(path: str) -> str:
     """The path itself. Raises ValueError where it is absolute or climbs with ``..``."""
     parts = re.split(r"[/\\]", path)
-    if not parts[0] or ":" in path or ".." in parts or "\0" in path or "~" in parts[0][:1]:
+    if not parts[0] or _DRIVE.match(path) or ".." in parts or "\0" in path:
         raise ValueError(
             f"an output stays inside the output folder, got '{path}'. "
             "Write a relative path without '..'; run's -o names the folder."

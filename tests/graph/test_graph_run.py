@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from stepedit_fx.audio import Audio
-from stepedit_fx.errors import Cancelled, EngineError, RenderError, WriteError
+from stepedit_fx.errors import Cancelled, EffectError, EngineError, RenderError, WriteError
 from stepedit_fx.files import read_audio, write_audio
 from stepedit_fx.graph import Graph
 from stepedit_fx.store import Store
@@ -186,3 +186,22 @@ def test_a_result_does_not_hold_on_to_the_recording(take: Path) -> None:
     result = Graph.parse(BRANCHES).run(take, out_dir=None)
     assert not result.plan.recordings
     assert result.outputs == {}
+
+
+def test_a_plugin_nobody_allowed_stops_the_run_before_anything_runs(
+    tone: Audio, tmp_path: Path, calls: list[str]
+) -> None:
+    (tmp_path / "x.vst3").write_bytes(b"")
+    graph = Graph.parse(
+        "{engine: toy, chain: [vad, {effects: [{VST3: {path: x.vst3}}]}]}", folder=tmp_path
+    )
+    with pytest.raises(EffectError, match=r"node 'effects'.*--allow-plugins"):
+        graph.run(tone, out_dir=None)
+    assert calls == []
+
+
+def test_a_recording_named_by_the_clock_keeps_its_name(tone: Audio, tmp_path: Path) -> None:
+    source = tmp_path / "take ~12:30.wav"
+    write_audio(source, tone)
+    written = Graph.parse("{engine: toy, name: g, chain: [vad]}").run(source, out_dir=tmp_path)
+    assert written.outputs["output"] == tmp_path / "take ~12:30.g.wav"
