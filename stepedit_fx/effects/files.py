@@ -12,13 +12,18 @@ from stepedit_fx.errors import EffectError
 _RESPONSE = "impulse_response_filename"
 
 
+def located(path: str, folder: Path) -> Path:
+    """A path as a chain gives it: relative to a folder, absolute, or from the user's home (~)."""
+    return folder / Path(path).expanduser()
+
+
 def plugin_path(external: External, folder: Path, plugin_folders: Sequence[Path]) -> Path:
     """A plugin's real path, links followed, if it lies in an allowed folder.
 
     A plugin is a program: a graph file from somewhere else must not start one unasked.
     Raises EffectError.
     """
-    path = folder / external.path
+    path = located(external.path, folder)
     real = path.resolve()
     if not any(real.is_relative_to(allowed.resolve()) for allowed in plugin_folders):
         allow = f"If you trust it, allow its folder: --allow-plugins {real.parent}"
@@ -40,7 +45,7 @@ def check_files(
             except EffectError as error:
                 problems.append(ChainProblem((*path, effect.form, "path"), str(error)))
         elif effect.name == "Convolution":
-            file = folder / str(dict(effect.params)[_RESPONSE])
+            file = located(str(dict(effect.params)[_RESPONSE]), folder)
             if not file.is_file():
                 problems.append(ChainProblem((*path, effect.name, _RESPONSE), f"no file {file}"))
     return problems
@@ -55,9 +60,9 @@ def files_used(chain: Series, folder: Path) -> list[Path]:
     used: list[Path] = []
     for _, effect in active(chain):
         if isinstance(effect, External):
-            path = folder / effect.path
+            path = located(effect.path, folder)
             inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else []
             used += inside or [path]
         elif effect.name == "Convolution":
-            used.append(folder / str(dict(effect.params)[_RESPONSE]))
+            used.append(located(str(dict(effect.params)[_RESPONSE]), folder))
     return used

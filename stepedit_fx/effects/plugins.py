@@ -11,6 +11,7 @@ import numpy as np
 
 from stepedit_fx.audio import Samples
 from stepedit_fx.effects.chain import CURVES, Effect
+from stepedit_fx.effects.files import located
 from stepedit_fx.errors import EffectError
 
 Plugin = Any  # pedalboard.Plugin; importing pedalboard costs 60 ms, so it waits for its use
@@ -25,7 +26,7 @@ def built(effect: Effect, sample_rate: int, folder: Path) -> Plugin:
         for name, value in effect.params
     }
     if effect.name == "Convolution":
-        path = folder / str(params.pop("impulse_response_filename"))
+        path = located(str(params.pop("impulse_response_filename")), folder)
         response = impulse_response(path, sample_rate)
         return pedalboard.Convolution(response, sample_rate=sample_rate, **params)
     cls = getattr(pedalboard, effect.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from stepedit_fx.effects.curves import KEYFRAME_SHAPES, LFO_MAX_HZ, LFO_SHAPES
@@ -85,7 +86,11 @@ def _external(form: str) -> Schema:
     return {
         "type": "object",
         "properties": {
-            "path": {"type": "string", "description": f"The {form}'s file.", "minLength": 1},
+            "path": {
+                "type": "string",
+                "description": f"The {form}'s file or bundle.",
+                "pattern": f"{re.escape(EXTERNAL_FORMS[form])}$",
+            },
             "plugin": {"type": "string", "description": "Which plugin, if the file has several."},
             "bypass": _BYPASS,
         },

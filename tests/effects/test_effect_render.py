@@ -224,6 +224,17 @@ def test_convolution_reaches_every_channel(room: Path, channels: int) -> None:
         assert np.corrcoef(out[channel], wanted)[0, 1] > 0.999
 
 
+def test_convolution_can_fade_in(room: Path) -> None:
+    def through(mix: Any) -> Any:
+        params = {"impulse_response_filename": "room.wav", "mix": mix}
+        return render(parse_chain([{"Convolution": params}]), sound, folder=room).samples
+
+    sound = noise(3, RATE)
+    moved = through({"keyframes": [[0, 0], [0.2, 0], [0.6, 1]]})
+    np.testing.assert_allclose(moved[:, : RATE // 6], sound.samples[:, : RATE // 6], atol=1e-6)
+    np.testing.assert_allclose(moved[:, -RATE // 4 :], through(1.0)[:, -RATE // 4 :], atol=1e-6)
+
+
 def test_convolution_takes_only_sound(room: Path) -> None:
     """pedalboard takes a text file for an impulse response without a word."""
 
