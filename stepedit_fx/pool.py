@@ -9,7 +9,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -164,7 +164,7 @@ def _stop(workers: Sequence[_Worker[ItemT]]) -> None:
 
 def _serve(connection: Connection, factory: Factory[SetupT, ItemT, ResultT], setup: SetupT) -> None:
     """A worker's life: say "ready", then do items until the parent closes the pipe."""
-    with suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
+    try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
         signal.signal(signal.SIGTERM, _interrupt)
         if hasattr(signal, "pthread_sigmask"):
@@ -174,6 +174,10 @@ def _serve(connection: Connection, factory: Factory[SetupT, ItemT, ResultT], set
         while True:
             # Nothing arrives while an item is being done, except the end of the pipe.
             connection.send(do(connection.recv(), connection.poll))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent closed the pipe
+    except (KeyboardInterrupt, Cancelled):
+        os._exit(1)  # at once: a normal exit would wait for threads that cannot be stopped
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
