@@ -12,6 +12,8 @@ from stepedit_fx.graph.variables import read_value
 from stepedit_fx.nodes import INTERNAL, NODES, Node
 
 WRITTEN = {kind: cls for kind, cls in NODES.items() if kind not in INTERNAL}
+# Far more than anybody can read; it bounds the search for the nearest right word.
+MAX_PARTS = 1000
 _ID = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
@@ -42,6 +44,9 @@ def read_nodes(tree: Tree, problems: list[Problem]) -> list[Part]:
     """The parts under ``nodes:``."""
     if not isinstance(tree, Map) or not tree.items:
         problems.append(tree.mark.problem("nodes must be a mapping of ids to nodes"))
+        return []
+    if len(tree.items) > MAX_PARTS:
+        problems.append(tree.mark.problem(f"a graph has at most {MAX_PARTS} nodes"))
         return []
     return [_node(node_id, mark, body, problems) for node_id, mark, body in tree.items]
 
@@ -83,6 +88,9 @@ def read_chain(tree: Tree, problems: list[Problem]) -> list[Part]:
     """The parts of a ``chain:``, each fed by the one before, with input and output put in."""
     if not isinstance(tree, Seq) or not tree.items:
         problems.append(tree.mark.problem("chain must be a list, as [{emotion: happy}, decode]"))
+        return []
+    if len(tree.items) > MAX_PARTS:
+        problems.append(tree.mark.problem(f"a chain has at most {MAX_PARTS} steps"))
         return []
     found = [_link(item, problems) for item in tree.items]
     links = [link for link in found if link]

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from stepedit_fx.engines.base import Engine, EngineSettings, engine_class
-from stepedit_fx.errors import GraphError, Problem, StepEditError, did_you_mean
+from stepedit_fx.errors import GraphError, StepEditError, did_you_mean
 from stepedit_fx.graph.check import Built, check_files, check_links, check_offers, check_outputs
 from stepedit_fx.graph.document import read_yaml
 from stepedit_fx.graph.fields import build
 from stepedit_fx.graph.parts import Part, apply_sets, read_chain, read_nodes
+from stepedit_fx.graph.problems import Problems, in_file_order
 from stepedit_fx.graph.spec import Graph, NodeSpec, open_with
 from stepedit_fx.graph.tree import Map, Mark, Scalar, Tree
 from stepedit_fx.graph.variables import Variables, read_variables
@@ -31,7 +32,7 @@ class Reading:
     def __init__(self, file: str, folder: Path) -> None:
         self.top_mark = Mark(file)
         self.folder = folder
-        self.problems: list[Problem] = []
+        self.problems = Problems()
 
     def graph(self, text: str, sets: tuple[str, ...], given: Mapping[str, object]) -> Graph:
         top = self._top(text)
@@ -45,7 +46,7 @@ class Reading:
         self._check(built, name, texts, engine)
         self._check_given(given, top, variables, built)
         if self.problems or settings is None:
-            raise GraphError(sorted(self.problems, key=lambda p: (p.line, p.column)))
+            raise GraphError(in_file_order(self.problems))
         nodes = {
             b.part.id: NodeSpec(b.part.id, b.node, tuple(s for s, _ in b.part.sources))
             for b in built.values()

@@ -11,6 +11,7 @@ from stepedit_fx.graph.document import MAX_BYTES, MAX_NODES, core_scalar, read_y
 from stepedit_fx.graph.tree import Map, Mark, Scalar, ScalarValue, Seq, Tree, planted
 
 _USE = re.compile(r"\$\$(?=\{)|\$\{([^{}]*)\}")
+MAX_VARIABLES = 1000
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -38,6 +39,10 @@ class Variables:
         whole = _USE.fullmatch(tree.value)
         if whole and whole.group(1) is not None:
             return self._whole(whole.group(1), tree)
+        if "${" in _USE.sub("", tree.value):
+            message = "'${' without its '}'. Write ${name}, or $${ for a plain ${."
+            self.problems.append(tree.mark.problem(message))
+            return tree
         return Scalar(_USE.sub(lambda use: self._part(use, tree.mark), tree.value), tree.mark)
 
     def texts(self) -> dict[str, str]:
@@ -109,7 +114,9 @@ def read_variables(
     given: texts are read as YAML values, as on the command line; other values as they are.
     """
     values: dict[str, Tree] = {}
-    if isinstance(written, Map):
+    if isinstance(written, Map) and len(written.items) > MAX_VARIABLES:
+        problems.append(written.mark.problem(f"a graph has at most {MAX_VARIABLES} variables"))
+    elif isinstance(written, Map):
         for name, mark, value in written.items:
             if not _NAME.fullmatch(name):
                 problems.append(

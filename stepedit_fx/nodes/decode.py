@@ -19,7 +19,7 @@ class Decode(Node):
     kind = "decode"
     takes = Speech
     gives = Audio
-    cost_s = 0.035
+    cost_s = 0.04
 
     def run(self, inputs: Sequence[Any], context: Context) -> Audio:
         return context.engine.decode([inputs[0]])[0]

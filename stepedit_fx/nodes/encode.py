@@ -16,7 +16,7 @@ class Encode(Node):
     kind = "encode"
     takes = Audio
     gives = Speech
-    cost_s = 0.015
+    cost_s = 0.009
 
     def run(self, inputs: Sequence[Any], context: Context) -> Speech:
         return context.engine.encode([inputs[0]])[0]

@@ -69,7 +69,7 @@ class Output(Node):
     takes = Audio
     gives = None
     main = "path"
-    cost_s = 0.002
+    cost_s = 0.0005
 
     path: str = param(
         "{stem}.{graph}.wav",

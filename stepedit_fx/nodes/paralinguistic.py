@@ -11,6 +11,9 @@ from stepedit_fx.nodes.base import EditNode, param
 from stepedit_fx.speech import Edit
 from stepedit_fx.tags import SOUNDS, parse_sounds
 
+# About ten minutes of speech; sounds are placed by counting words up to each of them.
+MAX_TEXT = 10_000
+
 
 class Paralinguistic(EditNode):
     """Put in breaths, laughs, sighs: what is said, with a [Tag] where each sound belongs."""
@@ -30,6 +33,8 @@ class Paralinguistic(EditNode):
     @field_validator("text")
     @classmethod
     def _holds_a_sound(cls, text: str) -> str:
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"the text is over {MAX_TEXT} characters. Split the recording.")
         try:
             sounds = parse_sounds(text)[1]
         except TagError as error:

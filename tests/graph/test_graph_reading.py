@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -134,6 +135,7 @@ def test_chain_keeps_its_own_input_and_output() -> None:
         ("chain: [{effects: [{Revreb: {}}]}]", 1, 20, "Did you mean 'Reverb'?"),
         ("chain: [{emotion: '${m}'}]", 1, 19, "unknown variable 'm'"),
         ("vars: {mood: sad}\nchain: [{emotion: '${mod}'}]", 2, 19, "Did you mean 'mood'?"),
+        ("chain: [{emotion: '${m'}]", 1, 19, "without its '}'"),
         ("vars: {a: [1]}\nchain: [{emotion: 'x${a}'}]", 2, 19, "let it stand alone"),
     ],
 )  # fmt: skip
@@ -165,8 +167,9 @@ def test_variables_keep_their_type_alone_and_are_text_within_text() -> None:
     graph = Graph.parse(
         "vars: {mood: sad, s: 0.25, n: 3}\nengine: toy\nname: 'g-${n}'\n"
         "chain: [{emotion: {value: '${mood}', strength: '${s}', iterations: '${n}'}}, "
-        "{output: '{mood}-${s}-$${x}.wav'}]".replace("$${x}", "{stem}")
+        "{paralinguistic: '[Sigh] $${n}'}, {output: '{mood}-${s}-{stem}.wav'}]"
     )
+    assert graph.nodes["paralinguistic"].node.text == "[Sigh] ${n}"  # type: ignore[attr-defined]
     node = graph.nodes["emotion"].node
     assert (node.value, node.strength, node.iterations) == ("sad", 0.25, 3)  # type: ignore[attr-defined]
     assert graph.name == "g-3"
@@ -185,6 +188,20 @@ def test_variables_cannot_blow_a_graph_up() -> None:
     """A small file with a large variable used often must be refused, not fill the memory."""
     text = "{vars: {a: '" + "x" * 100_000 + "'}, chain: [{clone: '" + "${a}" * 1000 + "'}]}"
     assert "too large" in problems_of(text)[0].message
+
+
+def test_a_graph_full_of_mistakes_is_refused_in_a_moment() -> None:
+    """The nearest right word for each of thousands would take minutes."""
+    lines = [f"n{i}: {{type: vad, from: q{i}}}" for i in range(900)]
+    start = time.perf_counter()
+    problems = problems_of(with_nodes(*lines))
+    assert time.perf_counter() - start < 15
+    assert len(problems) == 101
+    assert "mend these first" in problems[-1].message
+    too_many = problems_of(with_nodes(*lines, *(f"m{line}" for line in lines)))
+    assert "at most 1000 nodes" in too_many[0].message
+    long_text = problems_of("chain: [{paralinguistic: '" + "[Sigh] " * 100_000 + "'}]")
+    assert "over 10000 characters" in long_text[0].message
 
 
 def test_sets_change_what_the_file_says() -> None:
