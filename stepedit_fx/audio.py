@@ -67,9 +67,10 @@ class Audio:
 
     def mono(self) -> Samples:
         """The mean of all channels, (frames,)."""
-        if self.channels == 1:
-            return self.samples[0]
-        return self.samples.mean(axis=0, dtype=np.float32)
+        mixed: Samples = (
+            self.samples[0] if self.channels == 1 else self.samples.mean(axis=0, dtype=np.float32)
+        )
+        return mixed
 
     def with_samples(self, samples: ArrayLike) -> Audio:
         """The same place and words with other samples, (channels, frames)."""

@@ -65,7 +65,8 @@ def track_f0(mono: Samples, rate: int) -> Track:
         )
     nearest = np.rint((np.arange(count) * FRAME_S - times[0]) / FRAME_S).astype(int)
     inside = (nearest >= 0) & (nearest < len(f0))
-    return np.where(inside, f0[np.clip(nearest, 0, len(f0) - 1)], 0.0)
+    track: Track = np.where(inside, f0[np.clip(nearest, 0, len(f0) - 1)], 0.0)
+    return track
 
 
 def track_level(mono: Samples, rate: int) -> Track:
@@ -77,7 +78,8 @@ def track_level(mono: Samples, rate: int) -> Track:
     first = np.clip(centre - half, 0, len(mono)).astype(int)
     end = np.clip(centre + half, 0, len(mono)).astype(int)
     mean = (power[end] - power[first]) / np.maximum(end - first, 1)
-    return 10 * np.log10(np.maximum(mean, 10 ** (SILENCE_DB / 10)))
+    out: Track = 10 * np.log10(np.maximum(mean, 10 ** (SILENCE_DB / 10)))
+    return out
 
 
 def speech_threshold_db(level_db: Track) -> float:

@@ -181,6 +181,11 @@ _WORD = re.compile(
 )
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each word of a text starts and ends, punctuation left out."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
 def split_words(text: str) -> list[str]:
     """The words of a text as placement counts them, punctuation left out."""
-    return _WORD.findall(text)
+    return [text[start:end] for start, end in word_spans(text)]

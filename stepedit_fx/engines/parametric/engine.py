@@ -137,11 +137,6 @@ def _place_sounds(take: Speech, edit: Edit, analysis: Analysis) -> np.ndarray:
         )
     rows = []
     for n, sound in enumerate(sounds):
-        if sound.tag not in MAKERS:
-            raise EngineError(
-                f"engine 'parametric' does not make the sound [{sound.tag}]",
-                remedy=f"It makes: {', '.join(sorted(MAKERS))}.",
-            )
         there = _in_transcript(sound, text, take.transcript)
         starts = [word.start_s for word in take.transcript.words]
         frame = place_sound(there, take.transcript.text or text, analysis, starts)

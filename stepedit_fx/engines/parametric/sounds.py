@@ -16,32 +16,38 @@ from scipy.signal import butter, sosfilt
 
 from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.measures import FRAME_S
-from stepedit_fx.tags import Sound, split_words
+from stepedit_fx.tags import Sound, word_spans
 
 Floats = NDArray[np.floating[Any]]
 
 ROOM_S = 0.09  # pause kept before and after a sound
-SNAP_S = 0.6  # a pause this near to the wanted place is the place
+SNAP_S = 0.4  # a pause this near to the wanted place is the place
+PUNCTUATED_SNAP_S = 1.5  # where the text says that there is one
 
 
 def place_sound(sound: Sound, text: str, analysis: Analysis, word_starts: list[float]) -> int:
     """The frame at which a sound goes in.
 
-    word_starts: seconds at which each word of `text` begins, where known. Otherwise words are
-    taken to be spread over the syllables, and a pause near by is preferred.
+    word_starts: seconds at which each word of `text` begins, where known. Otherwise letters are
+    taken to be spread over the syllables, and a pause near by is preferred: any within reach
+    where the text has a comma or a full stop, only a close one inside a phrase.
     """
-    words = max(len(split_words(text)), 1)
+    spans = word_spans(text)
     speech = analysis.phrases
     start, end = (speech[0][0], speech[-1][1]) if speech else (0, analysis.frames - 1)
     if sound.before_word <= 0:
         return start
-    if sound.before_word >= words:
+    if sound.before_word >= len(spans):
         return min(end, analysis.frames - 1)
-    if len(word_starts) == words:
+    if len(word_starts) == len(spans):
         return _quietest(analysis, round(word_starts[sound.before_word] / FRAME_S), 8)
-    guess = _syllable_time(sound.before_word / words, analysis)
+    # One CJK character is a syllable, which other scripts write with about three letters.
+    weights = [3 if b - a == 1 and ord(text[a]) > 0x2E80 else b - a for a, b in spans]
+    guess = _syllable_time(sum(weights[: sound.before_word]) / sum(weights), analysis)
+    between = text[spans[sound.before_word - 1][1] : spans[sound.before_word][0]]
+    reach_s = PUNCTUATED_SNAP_S if between.strip() else SNAP_S
     pauses = [(abs((a + b) / 2 - guess), a, b) for a, b in analysis.inner_pauses]
-    if pauses and min(pauses)[0] * FRAME_S <= SNAP_S:
+    if pauses and min(pauses)[0] * FRAME_S <= reach_s:
         _, first, last = min(pauses)
         return (first + last) // 2
     return _quietest(analysis, guess, 15)
@@ -72,7 +78,8 @@ def make_sound(tag: str, analysis: Analysis, strength: float, pitch_st: float, s
     sound, level_db = MAKERS[tag](maker)
     rms = float(np.sqrt(np.mean(np.square(sound)))) or 1.0
     wanted = maker.speech_rms * 10 ** ((level_db + 20 * np.log10(max(strength, 1e-3))) / 20)
-    return sound * (wanted / rms)
+    out: Floats = sound * (wanted / rms)
+    return out
 
 
 class _Maker:
@@ -176,7 +183,8 @@ def _swell(time: Floats, attack_s: float, release_s: float) -> Floats:
     """Up in attack_s, down in release_s, both smooth."""
     up = np.clip(time / attack_s, 0, 1)
     down = np.clip((time[-1] - time) / release_s, 0, 1)
-    return np.sin(up * np.pi / 2) ** 2 * np.sin(down * np.pi / 2) ** 2
+    out: Floats = np.sin(up * np.pi / 2) ** 2 * np.sin(down * np.pi / 2) ** 2
+    return out
 
 
 def _breathing(make: _Maker) -> tuple[Floats, float]:
@@ -198,7 +206,7 @@ def _sigh(make: _Maker) -> tuple[Floats, float]:
 
 
 def _laughter(make: _Maker) -> tuple[Floats, float]:
-    """A train of breathy bursts, five a second, each shorter and lower (Bachorowski et al. 2001)."""
+    """Breathy bursts, five a second, each shorter and lower (Bachorowski et al. 2001)."""
     bursts = []
     count = int(make.rng.integers(4, 6))
     for burst in range(count):

@@ -27,7 +27,10 @@ EARLY_WINDOWS = (0.32, 0.60)
 
 def window(rate: int) -> int:
     """R3's window at a rate, in samples."""
-    return 1024 * 2 ** max(0, int(np.ceil(np.log2(rate / 32000))))
+    size = 1024
+    while rate > 32000 * size // 1024:
+        size *= 2
+    return size
 
 
 def change_pitch_and_time(

@@ -80,7 +80,8 @@ def noise_spectrum(samples: Samples, rate: int, spans: tuple[tuple[int, int], ..
 
 def _power(spectra: Spectra) -> Floats:
     """Mean power over channels, (windows, bins)."""
-    return (spectra.real**2 + spectra.imag**2).mean(axis=0)
+    out: Floats = (spectra.real**2 + spectra.imag**2).mean(axis=0)
+    return out
 
 
 def denoise(samples: Samples, rate: int, clock_s: Floats, amount: Floats, noise: Floats) -> Samples:
@@ -150,7 +151,8 @@ def _step(hz: Floats, start: float, end: float) -> Floats:
     """0 before `start`, 1 beyond `end`, a smooth step on the octave scale between."""
     octave = np.log2(np.maximum(hz, 1.0) / start) / np.log2(end / start)
     x = np.clip(octave, 0, 1)
-    return x * x * (3 - 2 * x)
+    out: Floats = x * x * (3 - 2 * x)
+    return out
 
 
 def _reshape_voice(
@@ -212,7 +214,8 @@ def _warp(envelope: Floats, ratio: Floats) -> Floats:
 
 def _keep_energy(power: Floats, gain: Floats) -> Floats:
     before, after = power.sum(1), (power * gain**2).sum(1)
-    return np.sqrt(before / np.maximum(after, 1e-20))[:, None]
+    out: Floats = np.sqrt(before / np.maximum(after, 1e-20))[:, None]
+    return out
 
 
 def _noise(spectra: Spectra, rng: np.random.Generator) -> Spectra:
@@ -223,7 +226,8 @@ def _noise(spectra: Spectra, rng: np.random.Generator) -> Spectra:
     out = to_spectra(white, size)
     if out.shape[1] < windows:
         out = np.pad(out, ((0, 0), (0, windows - out.shape[1]), (0, 0)), mode="wrap")
-    return out[:, :windows] / np.sqrt(size / 2)
+    out = out[:, :windows] / np.float32(np.sqrt(size / 2))
+    return out
 
 
 def _denoise_gains(power: Floats, noise: Floats, amount: Floats) -> Floats:
@@ -237,4 +241,5 @@ def _denoise_gains(power: Floats, noise: Floats, amount: Floats) -> Floats:
         gains[window] = gain
         clean = gain * gain * snr
     floor = 10 ** (DENOISE_FLOOR_DB / 20)
-    return (1 + amount * (np.maximum(gains, floor) - 1)).astype(np.float32)
+    out: Floats = (1 + amount * (np.maximum(gains, floor) - 1)).astype(np.float32)
+    return out
