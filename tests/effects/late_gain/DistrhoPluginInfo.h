@@ -1,0 +1,16 @@
+// What DPF (the DISTRHO Plugin Framework) wants to know of the plugin beside this file.
+#ifndef DISTRHO_PLUGIN_INFO_H_INCLUDED
+#define DISTRHO_PLUGIN_INFO_H_INCLUDED
+#define DISTRHO_PLUGIN_BRAND "Test"
+#define DISTRHO_PLUGIN_NAME "LateGain"
+#define DISTRHO_PLUGIN_URI "urn:test:lategain"
+#define DISTRHO_PLUGIN_CLAP_ID "test.lategain"
+#define DISTRHO_PLUGIN_BRAND_ID Test
+#define DISTRHO_PLUGIN_UNIQUE_ID LGai
+#define DISTRHO_PLUGIN_HAS_UI 0
+#define DISTRHO_PLUGIN_IS_RT_SAFE 1
+#define DISTRHO_PLUGIN_NUM_INPUTS 2
+#define DISTRHO_PLUGIN_NUM_OUTPUTS 2
+#define DISTRHO_PLUGIN_WANT_LATENCY 1
+#define DISTRHO_PLUGIN_VST3_CATEGORIES "Fx"
+#endif
