@@ -69,8 +69,12 @@ def _stretched(samples: Samples, rate: int, stretch: Floats) -> Samples:
     size = window(rate)
     early = int(EARLY_WINDOWS[size > 1024] * size)
     later = np.concatenate([np.ones(early), stretch])[: len(stretch)]
-    out: Samples = pedalboard.time_stretch(
-        np.ascontiguousarray(samples), float(rate), stretch_factor=1.0 / later
+    # R3 decides by level, channel by channel, and a voice panned to one side would wander: bring
+    # the channels to one level first, and back after.
+    level = np.sqrt(np.mean(np.square(samples, dtype=np.float64), axis=1, keepdims=True))
+    gain = np.where(level > 0, level / max(float(level.max()), 1e-12), 1).astype(np.float32)
+    out: Samples = gain * pedalboard.time_stretch(
+        np.ascontiguousarray(samples / gain), float(rate), stretch_factor=1.0 / later
     )
     return out
 

@@ -78,6 +78,12 @@ def noise_spectrum(samples: Samples, rate: int, spans: tuple[tuple[int, int], ..
     return quiet
 
 
+def _energy(spectra: Spectra) -> Floats:
+    """Energy of each window, (channels, windows, 1)."""
+    out: Floats = (spectra.real**2 + spectra.imag**2).sum(axis=2, keepdims=True)
+    return out
+
+
 def _power(spectra: Spectra) -> Floats:
     """Mean power over channels, (windows, bins)."""
     out: Floats = (spectra.real**2 + spectra.imag**2).mean(axis=0)
@@ -177,7 +183,9 @@ def _reshape_voice(
     if not {"whisper", "breath"} & at.keys():
         return spectra
     noise = np.exp(envelope) * _noise(spectra, rng)
-    noise *= np.sqrt(power.sum(1) / np.maximum(_power(noise).sum(1), 1e-20))[:, None]
+    # As loud as the window in each channel, so that a voice keeps its place between them.
+    loudness = _energy(spectra) / np.maximum(_energy(noise), 1e-20)
+    noise = noise * np.sqrt(loudness)
     if "breath" in at:
         # Aspiration is made at the glottis: it rises with frequency (Klatt & Klatt 1990).
         share = at["breath"] * voiced * (0.15 + 0.85 * _step(hz, 500.0, 3000.0))
