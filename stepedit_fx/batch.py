@@ -34,8 +34,8 @@ from stepedit_fx.takes import Take
 
 logger = logging.getLogger(__name__)
 
-# Takes share nothing but the store, so what a worker holds in memory only has to span one run.
-WORKER_MEMORY_BYTES = 64 << 20
+# Takes have nothing in common, so a store used for a batch need not hold much in memory.
+MEMORY_BYTES = 16 << 20
 # Starting a process costs about as much as rendering this many short clips.
 TAKES_WORTH_A_PROCESS = 3
 
@@ -289,8 +289,8 @@ def _in_this_process(
 
 def _open_store(folder: Path | None) -> Store:
     if folder is None:
-        return Store.in_memory(memory_bytes=WORKER_MEMORY_BYTES)
-    return Store(folder, memory_bytes=WORKER_MEMORY_BYTES)
+        return Store.in_memory(memory_bytes=MEMORY_BYTES)
+    return Store(folder, memory_bytes=MEMORY_BYTES)
 
 
 def is_up_to_date(step: PlannedStep) -> bool:

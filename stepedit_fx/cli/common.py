@@ -81,12 +81,16 @@ def load_graph(name: str, sets: Sequence[str] | None, given: Sequence[str] | Non
     return load_recipe(name, sets, given).graph()
 
 
-def open_store(folder: Path | None, *, none: bool = False) -> Store:
+def open_store(
+    folder: Path | None, *, none: bool = False, memory_bytes: int | None = None
+) -> Store:
+    """The store that the options name. Raises RequestError, StoreError."""
     from stepedit_fx.store import Store
 
     if none and folder:
         raise RequestError("--store and --no-store exclude each other", remedy="Leave one out.")
-    return Store.in_memory() if none else Store(folder)
+    limits = {} if memory_bytes is None else {"memory_bytes": memory_bytes}
+    return Store.in_memory(**limits) if none else Store(folder, **limits)
 
 
 def print_json(data: Any) -> None:

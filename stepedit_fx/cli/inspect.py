@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def plan(
     graph: GraphArg,
     source: Annotated[
-        Path | None, typer.Argument(metavar="[INPUT]", help="The recording it would run on.")
+        Path | None, typer.Argument(metavar="INPUT", help="The recording it would run on.")
     ] = None,
     out_dir: Annotated[
         Path, typer.Option("-o", "--out-dir", help="Where outputs would go.")
@@ -97,7 +97,7 @@ def _seconds(seconds: float | None) -> str:
 
 def check(
     graphs: Annotated[
-        list[str], typer.Argument(metavar="GRAPH...", help="Graph files, or shipped names.")
+        list[str], typer.Argument(metavar="GRAPH", help="Graph files, or shipped names.")
     ],
     sets: SetOption = None,
     var: VarOption = None,

@@ -11,8 +11,6 @@ from stepedit_fx.cli.common import JsonOption, print_json, print_table
 from stepedit_fx.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
     from stepedit_fx.nodes.base import Node
 
 
@@ -33,37 +31,59 @@ def nodes(
         return
     if kind not in kinds:
         raise RequestError(f"unknown node kind '{kind}'", remedy=did_you_mean(kind, kinds))
-    fields = [_field(name, info) for name, info in kinds[kind].model_fields.items()]
+    fields = _fields(kinds[kind])
     if as_json:
         print_json({"kind": kind, "purpose": _purpose(kinds[kind]), "fields": fields})
         return
     typer.echo(f"{kind}: {_purpose(kinds[kind])}")
     columns = ("Field", "Type", "Default", "Range", "Unit", "Help")
-    print_table(columns, [[str(v) for v in field.values()] for field in fields])
+    if fields:
+        print_table(columns, [[_shown(value) for value in field.values()] for field in fields])
 
 
 def _purpose(cls: type[Node]) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0]
 
 
-def _field(name: str, info: FieldInfo) -> dict[str, Any]:
-    """One field as the faces show it; all from the model."""
-    import annotated_types
-    from pydantic_core import PydanticUndefined
+def _fields(cls: type[Node]) -> list[dict[str, Any]]:
+    """Every field as the faces show it; all from the model's own schema."""
+    schema = cls.model_json_schema()
+    required = schema.get("required", ())
+    return [
+        _field(name, field, name in required)
+        for name, field in schema.get("properties", {}).items()
+    ]
 
-    low = next((m.ge for m in info.metadata if isinstance(m, annotated_types.Ge)), None)
-    high = next((m.le for m in info.metadata if isinstance(m, annotated_types.Le)), None)
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    default = info.get_default(call_default_factory=True)
-    annotation = info.annotation
+
+def _field(name: str, field: dict[str, Any], required: bool) -> dict[str, Any]:
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+    kind = kinds[0]
+    each = kind.get("items", {}) if kind.get("type") == "array" else kind
+    low, high = each.get("minimum"), each.get("maximum")
     return {
-        "field": info.alias or name,
-        "type": annotation.__name__ if isinstance(annotation, type) else str(annotation),
-        "default": "required" if default is PydanticUndefined else default,
+        "field": name,
+        "type": _type_name(kind),
+        "default": "required" if required else field.get("default"),
         "range": "" if low is None and high is None else f"{low} to {high}",
-        "unit": extra.get("unit", ""),
-        "help": info.description or "",
+        "unit": field.get("unit", ""),
+        "help": field.get("description", ""),
     }
+
+
+def _type_name(kind: dict[str, Any]) -> str:
+    if "enum" in kind:
+        return ", ".join(str(value) for value in kind["enum"])
+    if kind.get("type") == "array":
+        each = _type_name(kind.get("items", {}))
+        return f"list of {each}s" if each in ("number", "whole number", "text") else "list"
+    names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+    return names.get(kind.get("type", ""), kind.get("type", "data"))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None or value == [] else str(value)
 
 
 def tags(

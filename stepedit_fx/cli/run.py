@@ -38,7 +38,7 @@ def run(
     graph: GraphArg,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[INPUT...]", help="Recordings: files, folders or globs."),
+        typer.Argument(metavar="INPUT", help="Recordings: files, folders or globs."),
     ] = None,
     out_dir: Annotated[
         Path, typer.Option("-o", "--out-dir", metavar="DIR", help="Where outputs go.")
@@ -84,11 +84,11 @@ def render(
     as_json: bool = False,
 ) -> None:
     """Run a batch with a progress bar and a summary; exit code 1 if a take failed."""
-    from stepedit_fx.batch import run_batch
+    from stepedit_fx.batch import MEMORY_BYTES, run_batch
     from stepedit_fx.takes import find_takes
 
     takes = find_takes(inputs)
-    opened = open_store(store, none=no_store)
+    opened = open_store(store, none=no_store, memory_bytes=MEMORY_BYTES)
     with _progress(len(takes)) as on_event:
         summary = run_batch(
             recipe,

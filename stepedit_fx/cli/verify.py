@@ -13,7 +13,7 @@ from stepedit_fx.cli.common import JsonOption, PluginsOption, print_json
 
 def verify(
     outputs: Annotated[
-        list[Path], typer.Argument(metavar="OUT...", help="Files or folders that `run` wrote.")
+        list[Path], typer.Argument(metavar="OUT", help="Files or folders that `run` wrote.")
     ],
     allow_plugins: PluginsOption = None,
     as_json: JsonOption = False,
