@@ -1,0 +1,130 @@
+"""The three things done to a take: taken in, changed, rendered.
+
+Apart from engine.py because all of it needs signal processing libraries, which take a second to
+load and are not needed to check a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.engines.parametric.analysis import Analysis, analyse, analysis_of
+from stepedit_fx.engines.parametric.apply import amount_of, apply_recipe
+from stepedit_fx.engines.parametric.curves import LIMITS, Curve
+from stepedit_fx.engines.parametric.layout import Insert, Piece, lay_out, map_time
+from stepedit_fx.engines.parametric.recipes import Recipe
+from stepedit_fx.engines.parametric.render import Renderer
+from stepedit_fx.engines.parametric.sounds import MAKERS, ROOM_S, make_sound, place_sound
+from stepedit_fx.errors import EngineError
+from stepedit_fx.speech import Edit, Place, Speech, Transcript, Word
+from stepedit_fx.tags import Sound, parse_sounds, split_words
+
+SAME_WORDS = 0.5  # below this likeness a text is not this recording's
+
+
+def encode(take: Audio) -> Speech:
+    """Analyse a recording. Codes start empty: nothing is asked for yet."""
+    return Speech(
+        codes={},
+        voice=analyse(take),
+        place=Place(take.sample_rate, take.channels, take.frames, take.start_s),
+        transcript=take.transcript,
+    )
+
+
+def edit(take: Speech, edit: Edit, recipe: Recipe | None) -> Speech:
+    """Add an edit to a take's codes: by its recipe, or sounds where it has none.
+
+    Raises EngineError for a text that is not the take's, or has no sound in it.
+    """
+    if edit.strength == 0:
+        return take
+    analysis = analysis_of(take.voice, take.place.sample_rate)
+    codes = dict(take.codes)
+    if recipe is None:
+        added = _place_sounds(take, edit, analysis)
+        codes["sounds"] = np.concatenate([codes.get("sounds", np.zeros((0, 4))), added])
+    else:
+        curves: Mapping[str, Curve] = {n: codes[n] for n in LIMITS if n in codes}
+        amount = amount_of(edit.strength, edit.iterations)
+        codes |= apply_recipe(recipe, amount, analysis, curves)
+    # One seed for the whole take: that of all its edits so far, in order.
+    before = int(codes["seed"][0]) if "seed" in codes else 0
+    codes["seed"] = np.array([(before * 1000003 + edit.seed + 1) % 2**31], np.int64)
+    return replace(take, codes=codes)
+
+
+def decode(take: Speech) -> Audio:
+    """Render a take from its source; an unedited one is the source."""
+    rate = take.place.sample_rate
+    analysis = analysis_of(take.voice, rate)
+    curves = {n: take.codes[n] for n in LIMITS if n in take.codes}
+    inserts = _inserts(take, analysis, curves)
+    if not inserts and not any(np.any(curve) for curve in curves.values()):
+        return Audio(analysis.samples, rate, take.place.start_s, take.transcript)
+    pieces = lay_out(analysis, curves, inserts)
+    seed = int(take.codes["seed"][0])
+    samples = Renderer.of(analysis, curves, seed).render(pieces)
+    words = _moved(take.transcript, pieces, analysis)
+    return Audio(samples, rate, take.place.start_s, words)
+
+
+def _place_sounds(take: Speech, edit: Edit, analysis: Analysis) -> np.ndarray:
+    """Rows of (sound, frame, strength, seed) for the tags in an edit's text."""
+    text, sounds = parse_sounds(edit.text)
+    if not sounds:
+        raise EngineError(
+            f"the text {edit.text!r} has no sound in it",
+            remedy=f"Put one of {', '.join(f'[{t}]' for t in sorted(MAKERS))} where it belongs.",
+        )
+    rows = []
+    for n, sound in enumerate(sounds):
+        there = _in_transcript(sound, text, take.transcript)
+        starts = [word.start_s for word in take.transcript.words]
+        frame = place_sound(there, take.transcript.text or text, analysis, starts)
+        rows.append((sorted(MAKERS).index(sound.tag), frame, edit.strength, edit.seed + n))
+    return np.array(rows, np.float64)
+
+
+def _in_transcript(sound: Sound, text: str, transcript: Transcript) -> Sound:
+    """The sound counted in the transcript's words, which may differ a little from the edit's."""
+    if not transcript or not text:
+        return sound
+    said, wanted = split_words(transcript.text.lower()), split_words(text.lower())
+    matcher = SequenceMatcher(None, wanted, said, autojunk=False)
+    if matcher.ratio() < SAME_WORDS:
+        raise EngineError(
+            f"the text {text!r} is not what the recording says ({transcript.text!r})",
+            remedy="Take the words from its transcript and add only the tags.",
+        )
+    at = sound.before_word
+    if at >= len(wanted):
+        return replace(sound, before_word=len(said))
+    before = [b for b in matcher.get_matching_blocks() if b.a <= at]
+    block = before[-1] if before else matcher.get_matching_blocks()[0]
+    return replace(sound, before_word=max(0, min(len(said), block.b + at - block.a)))
+
+
+def _inserts(take: Speech, analysis: Analysis, curves: Mapping[str, Curve]) -> list[Insert]:
+    """The sounds of a take, made. Pitch follows the voice as edited."""
+    out = []
+    names = sorted(MAKERS)
+    pitch_st = float(np.median(curves["pitch_st"])) if "pitch_st" in curves else 0.0
+    for which, frame, strength, seed in take.codes.get("sounds", ()):
+        samples = make_sound(names[int(which)], analysis, float(strength), pitch_st, int(seed))
+        out.append(Insert(int(frame), samples, round(ROOM_S * analysis.rate)))
+    return out
+
+
+def _moved(transcript: Transcript, pieces: Sequence[Piece], analysis: Analysis) -> Transcript:
+    """The transcript with its word times where the words are now."""
+    words = tuple(
+        Word(w.text, map_time(pieces, analysis, w.start_s), map_time(pieces, analysis, w.end_s))
+        for w in transcript.words
+    )
+    return replace(transcript, words=words)
