@@ -77,7 +77,8 @@ def _type_name(kind: dict[str, Any]) -> str:
         each = _type_name(kind.get("items", {}))
         return f"list of {each}s" if each in ("number", "whole number", "text") else "list"
     names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
-    return names.get(kind.get("type", ""), kind.get("type", "data"))
+    name = str(kind.get("type", "data"))
+    return names.get(name, name)
 
 
 def _shown(value: Any) -> str:
