@@ -22,6 +22,7 @@ from stepedit_fx.pool import Cancel, WorkerLost, spread
 from stepedit_fx.provenance import (
     Provenance,
     Recipe,
+    check_free,
     file_digest,
     now,
     read_provenance,
@@ -246,6 +247,8 @@ class _Worker:
         audio_s = max((audio.duration_s for audio in plan.recordings.values()), default=0.0)
         if not self.setup.force and all(is_up_to_date(step) for step in outputs):
             return Item(take.path, "up to date", paths, audio_s=audio_s)
+        for path in paths:
+            check_free(path)
         stepped = self.stepped
         result = run_plan(
             plan,

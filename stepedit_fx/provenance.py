@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stepedit_fx.atomic import write_text
-from stepedit_fx.errors import ReadError
+from stepedit_fx.errors import ReadError, WriteError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.plan import Plan
 
@@ -166,6 +166,20 @@ def write_provenance(output: Path, provenance: Provenance) -> None:
     # Not durable: lost in a power cut, it costs one render again.
     text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
     write_text(sidecar(output), text, durable=False)
+
+
+def check_free(output: Path) -> None:
+    """Raise WriteError where a file that is not ours stands in the provenance's place."""
+    try:
+        foreign = sidecar(output).is_file() and read_provenance(output) is None
+    except ReadError:
+        return  # damaged, so a power cut's leavings: written again
+    if foreign:
+        raise WriteError.of(
+            sidecar(output),
+            "is somebody else's file, where the output's provenance would go",
+            "Move it, or write to another folder.",
+        )
 
 
 def read_provenance(output: Path) -> Provenance | None:

@@ -189,6 +189,18 @@ def test_provenance_says_what_it_was_made_from(takes: Path, tmp_path: Path) -> N
     assert known.recipe.graph().digest == data["graph"]["digest"]
 
 
+def test_a_json_file_of_somebody_else_is_not_written_over(takes: Path, tmp_path: Path) -> None:
+    """Another program's `0.g.wav.json` is not ours to replace."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "0.g.wav.json").write_text('{"speaker": "Ann"}')
+    summary = batch(takes, out)
+    assert states(summary) == ["failed", "done", "done", "done"]
+    assert "0.g.wav.json" in summary.failed[0].error
+    assert (out / "0.g.wav.json").read_text() == '{"speaker": "Ann"}'
+    assert not (out / "0.g.wav").exists()
+
+
 def test_a_graph_that_brings_its_recording_needs_none(takes: Path, tmp_path: Path) -> None:
     """`run GRAPH` without inputs works where the graph names its own, and says so where not."""
     recipe = Recipe(text="name: g\nchain: [{input: takes/0.wav}, vad]\n", file="g", folder=tmp_path)
