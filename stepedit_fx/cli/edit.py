@@ -24,43 +24,51 @@ class InOrder(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+EmotionOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TAG[:STRENGTH]", help="As happy or sad:0.5; `tags emotion` lists."),
+]
+StyleOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TAG[:STRENGTH]", help="As whisper; `tags style` lists."),
+]
+SpeedOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TAG[:STRENGTH]", help='As faster or "more slower:0.5".'),
+]
+SayOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help='Sounds in their place: "Well, [Sigh] you came."'),
+]
+PresetOption = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="All steps of a preset; `presets` lists.")
+]
+EffectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:PARAM=VALUE,...]",
+        help="As Reverb or Reverb:room_size=0.3,wet_level=0.1; `effects` lists.",
+    ),
+]
+StrengthOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Of every edit that states none: 0 nothing, 1 in full."),
+]
+
+
 def edit(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="The recording.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="wav, flac, ogg or mp3.")],
-    emotion: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TAG[:STRENGTH]", help="As happy or sad:0.5; `tags emotion` lists."),
-    ] = None,
-    style: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TAG[:STRENGTH]", help="As whisper; `tags style` lists."),
-    ] = None,
-    speed: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TAG[:STRENGTH]", help='As faster or "more slower:0.5".'),
-    ] = None,
-    say: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TEXT", help='Sounds in their place: "Well, [Sigh] you came."'),
-    ] = None,
+    emotion: EmotionOption = None,
+    style: StyleOption = None,
+    speed: SpeedOption = None,
+    say: SayOption = None,
     denoise: Annotated[bool, typer.Option("--denoise", help="Take background noise away.")] = False,
     vad: Annotated[bool, typer.Option("--vad", help="Take silent portions away.")] = False,
-    preset: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="All steps of a preset; `presets` lists."),
-    ] = None,
-    effect: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[:PARAM=VALUE,...]",
-            help="As Reverb or Reverb:room_size=0.3,wet_level=0.1; `effects` lists.",
-        ),
-    ] = None,
-    strength: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Of every edit that states none: 0 nothing, 1 in full."),
-    ] = None,
+    preset: PresetOption = None,
+    effect: EffectOption = None,
+    strength: StrengthOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of every random choice.")] = None,
     subtype: Annotated[str | None, typer.Option(help="Sample format, as PCM_16 or FLOAT.")] = None,
     store: StoreOption = None,
@@ -72,8 +80,6 @@ def edit(
     as_json: JsonOption = False,
 ) -> None:
     """Edit one file. Edits and effects apply in the order in which they are typed."""
-    import yaml
-
     given = {
         "emotion": emotion,
         "style": style,
@@ -85,9 +91,8 @@ def edit(
         "effect": effect,
     }
     links = _links(ctx.meta[_ORDER], {k: v for k, v in given.items() if v}, strength)
-    chain = [*_merged(links), {"output": _output(target, subtype)}]
-    data = {"version": 1, "name": "edit", **({} if seed is None else {"seed": seed})}
-    text = yaml.safe_dump({**data, "chain": chain}, sort_keys=False, allow_unicode=True)
+    output = {"path": target.name, **({"subtype": subtype} if subtype else {})}
+    text = _graph_text([*_merged(links), {"output": output}], seed)
     if show_graph:
         typer.echo(text, nl=False)
         return
@@ -105,6 +110,18 @@ def edit(
         allow_plugins=allow_plugins,
         as_json=as_json,
     )
+
+
+def _graph_text(chain: list[dict[str, Any]], seed: int | None) -> str:
+    import yaml
+
+    data = {
+        "version": 1,
+        "name": "edit",
+        **({} if seed is None else {"seed": seed}),
+        "chain": chain,
+    }
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def _links(
@@ -203,7 +220,3 @@ def _preset(name: str) -> list[dict[str, Any]]:
     ends = ("input", "output")
     links = [{link: {}} if isinstance(link, str) else link for link in chain]
     return [link for link in links if not set(link) & set(ends)]
-
-
-def _output(target: Path, subtype: str | None) -> dict[str, str]:
-    return {"path": target.name, **({"subtype": subtype} if subtype else {})}
