@@ -139,22 +139,19 @@ def _progress(takes: int) -> Iterator[Any]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    done = 0
+    done = failed = 0
     try:
         with Progress(*columns, console=screen, transient=True) as bar:
             task = bar.add_task("starting", total=takes or 1)
 
             def take(event: Event) -> None:
-                nonlocal done
+                nonlocal done, failed
                 if event.item is not None:
                     done += 1
+                    failed += event.item.state == "failed"
                     bar.update(task, advance=1)
-                    if event.item.state == "failed":
-                        bar.console.print(_failure(event.item), markup=False, highlight=False)
-                elif event.step is not None:
-                    bar.update(task, description=event.step[0])
-                else:
-                    bar.update(task, description="rendering")
+                what = event.step[0] if event.step and takes <= 1 else "rendering"
+                bar.update(task, description=what + (f", {failed} failed" if failed else ""))
 
             yield take
     except KeyboardInterrupt:
