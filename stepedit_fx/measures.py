@@ -165,6 +165,8 @@ def measure(mono: Samples, rate: int) -> Measures:
 
 
 def _bright_db(mono: Samples, rate: int) -> float:
+    if len(mono) == 0:
+        return np.nan
     power = np.square(np.abs(np.fft.rfft(mono)))
     hz = np.fft.rfftfreq(len(mono), 1 / rate)
     low = power[(hz >= 50) & (hz < 1000)].sum()

@@ -33,7 +33,7 @@ def apply_recipe(
 ) -> dict[str, Curve]:
     """The curves with a recipe's changes added at this amount; 0 leaves them as they are."""
     out = dict(curves)
-    if amount == 0:
+    if amount == 0 or analysis.frames < 2:  # nothing to do, or nothing to do it to
         return out
     painter = _Painter(analysis, amount, out)
     for name, by in recipe.scaled(amount, analysis.median_f0_hz).items():

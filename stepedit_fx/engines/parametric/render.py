@@ -65,7 +65,7 @@ class Renderer:
             body = self._pause(piece, half) if piece.pause else self._speech(piece, half)
             if piece.insert is not None:
                 body = _lay_over(body, piece, half, self.analysis.samples)
-            _seam_in(out, body, piece.at, piece.length, half)
+            _seam_in(out, body, piece.at, half)
         return limit_peaks(
             out, float(np.abs(self.analysis.samples).max(initial=0)), self._lookahead
         )
@@ -181,16 +181,20 @@ class Renderer:
         return np.zeros((self.analysis.samples.shape[0], least), np.float32)
 
 
-def _seam_in(out: Samples, body: Samples, at: int, length: int, half: int) -> None:
-    """Add a piece to the output, cross-fading with its neighbours over 2 * half samples."""
-    fade = (np.arange(2 * half) + 0.5).astype(np.float32) / (2 * half)
-    body = np.array(body)
+def _seam_in(out: Samples, body: Samples, at: int, half: int) -> None:
+    """Write a piece with its margins, cross-fading into what the one before left under it.
+
+    Written as a step from old to new, so that two renders that agree leave no trace of a seam.
+    """
+    first, end = max(at - half, 0), min(at - half + body.shape[1], out.shape[1])
+    body = body[:, first - (at - half) : end - (at - half)]
+    seam = min(at + half, end) - first
     if at > 0:
-        body[:, : 2 * half] *= fade
-    if at + length < out.shape[1]:
-        body[:, body.shape[1] - 2 * half :] *= fade[::-1]
-    first, end = max(at - half, 0), min(at + length + half, out.shape[1])
-    out[:, first:end] += body[:, first - (at - half) : end - (at - half)]
+        fade = (np.arange(seam) + 0.5).astype(np.float32) / np.float32(2 * half)
+        before = out[:, first : first + seam]
+        body = np.array(body)
+        body[:, :seam] = before + fade * (body[:, :seam] - before)
+    out[:, first:end] = body
 
 
 def _cross_fade(left: Samples, right: Samples, width: int) -> Samples:

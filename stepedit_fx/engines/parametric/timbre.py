@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
 from stepedit_fx.audio import Samples
 from stepedit_fx.measures import FRAME_S
@@ -27,6 +27,9 @@ OVERLAP = 4
 MAX_FORMANT_GAIN_DB = 18.0
 DENOISE_FLOOR_DB = -18.0  # what stays of the background masks the musical noise
 ENVELOPE_QUEFRENCY_S = 0.0028  # formants wider than about 350 Hz count as envelope
+# Under noise formants are wider (the glottis is open); narrow ones would ring like a voice.
+NOISE_QUEFRENCY_S = 0.0018
+NOISE_BAND_HZ = 1000.0
 
 
 def window_size(rate: int) -> int:
@@ -127,9 +130,13 @@ def change_timbre(
     hz = np.fft.rfftfreq(size, 1 / rate)
     if {"formant_ln", "whisper", "breath"} & at.keys():
         f0_at = np.interp(frame, grid, bridged(f0))
-        # A window that touches voicing holds some of it, hence the spread to both sides.
-        voiced = np.interp(frame, grid, maximum_filter1d((f0 > 0).astype(float), 5))[:, None]
-        spectra = _reshape_voice(spectra, rate, at, f0_at, voiced, hz, rng)
+        voiced = (f0 > 0).astype(float)
+        # A window that touches voicing holds some of it: whisper must reach it. Breath must not
+        # reach past it, or it takes on the loud hiss of a fricative next door.
+        for name, spread in (("whisper", maximum_filter1d), ("breath", minimum_filter1d)):
+            if name in at:
+                at[name] = at[name] * np.interp(frame, grid, spread(voiced, 5))[:, None]
+        spectra = _reshape_voice(spectra, rate, at, f0_at, hz, rng)
     shelves: Floats = np.zeros((windows, 1))
     for name, edge_low, edge_high in (("high_db", 700.0, 1400.0), ("low_db", 450.0, 220.0)):
         if name in at:
@@ -166,44 +173,47 @@ def _reshape_voice(
     rate: int,
     at: Mapping[str, Floats],
     f0: Floats,
-    voiced: Floats,
     hz: Floats,
     rng: np.random.Generator,
 ) -> Spectra:
     """Formants moved; voicing swapped for, or mixed with, noise under the same envelope."""
     power = _power(spectra)
-    envelope = _log_envelope(power, rate, f0)
     if "formant_ln" in at:
+        envelope = _log_envelope(power, rate, f0, ENVELOPE_QUEFRENCY_S)
         moved = _warp(envelope, np.exp(-at["formant_ln"]))
         limit = MAX_FORMANT_GAIN_DB * np.log(10) / 20
         gain = np.exp(np.clip(moved - envelope, -limit, limit))
         gain *= _keep_energy(power, gain)
         spectra = spectra * gain.astype(np.float32)
-        power, envelope = power * gain**2, moved
+        power = _power(spectra)
     if not {"whisper", "breath"} & at.keys():
         return spectra
-    noise = np.exp(envelope) * _noise(spectra, rng)
-    # As loud as the window in each channel, so that a voice keeps its place between them.
-    loudness = _energy(spectra) / np.maximum(_energy(noise), 1e-20)
-    noise = noise * np.sqrt(loudness)
+    # The envelope gives the noise its formants, the power around each bin its level: a smooth
+    # envelope alone misses strong harmonics and overshoots beside cliffs.
+    shape = np.exp(_log_envelope(power, rate, f0, NOISE_QUEFRENCY_S))
+    width = 2 * round(NOISE_BAND_HZ / 2 / hz[1]) + 1
+    wanted, given = (uniform_filter1d(p, width, axis=1) for p in (power, shape**2))
+    noise = shape * np.sqrt(wanted / np.maximum(given, 1e-20)) * _noise(spectra, rng)
+    # In each channel at its own level, so that a voice keeps its place between them.
+    noise = noise * np.sqrt(_energy(spectra) / np.maximum(power.sum(1)[None, :, None], 1e-20))
     if "breath" in at:
         # Aspiration is made at the glottis: it rises with frequency (Klatt & Klatt 1990).
-        share = at["breath"] * voiced * (0.15 + 0.85 * _step(hz, 500.0, 3000.0))
+        share = at["breath"] * (0.35 + 0.65 * _step(hz, 500.0, 3000.0))
         spectra = spectra + noise * (4.0 * share).astype(np.float32)
     if "whisper" in at:
-        share = at["whisper"] * voiced
+        share = at["whisper"]
         spectra = spectra * np.sqrt(1 - share).astype(np.float32)
         spectra = spectra + noise * np.sqrt(share).astype(np.float32)
     return spectra.astype(np.complex64)
 
 
-def _log_envelope(power: Floats, rate: int, f0: Floats) -> Floats:
+def _log_envelope(power: Floats, rate: int, f0: Floats, longest_s: float) -> Floats:
     """Natural-log magnitude envelope by cepstral smoothing below the pitch period."""
     log = 0.5 * np.log(np.maximum(power, 1e-14)).astype(np.float64)
     cepstrum = fft.irfft(log, axis=1)
     size = cepstrum.shape[1]
     quefrency_s = np.minimum(np.arange(size), size - np.arange(size)) / rate
-    cutoff_s = np.minimum(ENVELOPE_QUEFRENCY_S, 0.7 / np.maximum(f0, 50.0))[:, None]
+    cutoff_s = np.minimum(longest_s, 0.7 / np.maximum(f0, 50.0))[:, None]
     lifter = 0.5 + 0.5 * np.cos(np.pi * np.clip(quefrency_s / cutoff_s, 0, 1))
     smooth: Floats = fft.rfft(cepstrum * lifter, axis=1).real
     return smooth
