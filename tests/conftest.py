@@ -14,7 +14,7 @@ REPO = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def sample_clip() -> Path:
-    """The speech clip that ships in examples/, 5.1 s of 24 kHz mono."""
+    """The speech clip that ships in examples/, some six seconds of 24 kHz mono."""
     return REPO / "examples" / "audio" / "good-morning.wav"
 
 

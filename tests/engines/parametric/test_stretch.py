@@ -1,0 +1,65 @@
+"""Pitch goes where its curve says, time where the stretch says, and neither clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stepedit_fx.engines.parametric.render import limit_peaks
+from stepedit_fx.engines.parametric.stretch import change_pitch_and_time, read_between
+from stepedit_fx.measures import semitones, track_f0
+
+
+def vowel(rate: int, seconds: float, f0_hz: float = 130.0) -> np.ndarray:
+    phase = np.cumsum(np.full(int(rate * seconds), f0_hz)) / rate
+    partials = int(0.4 * rate / f0_hz)
+    wave = sum(np.sin(2 * np.pi * k * phase) / k**1.5 for k in range(1, partials))
+    return (0.2 * np.asarray(wave, np.float32))[None]
+
+
+@pytest.mark.parametrize("rate", [8000, 24000, 48000])
+def test_the_pitch_follows_its_curve(rate) -> None:
+    samples = vowel(rate, 2.0)
+    seconds = np.arange(samples.shape[1]) / rate
+    curve = 3 * np.sin(2 * np.pi * 2 * seconds)
+    out = change_pitch_and_time(samples, rate, curve, np.ones(len(curve)), 0, len(curve))
+    heard = semitones(track_f0(out[0], rate), 130.0)[20:-20]
+    asked = curve[:: rate // 100][20 : 20 + len(heard)]
+    assert np.nanmedian(np.abs(heard - asked)) < 0.15
+    assert np.abs(np.diff(out[0])).max() < 2 * np.abs(np.diff(samples[0])).max()
+
+
+@pytest.mark.parametrize("rate", [16000, 24000, 44100])
+def test_bursts_land_where_the_stretch_says(rate) -> None:
+    rng = np.random.default_rng(0)
+    count, burst = 3 * rate, rate // 100
+    samples = np.zeros((1, count), np.float32)
+    starts = [int(s * rate) for s in np.arange(0.5, 2.5, 0.25)]
+    for start in starts:
+        samples[0, start : start + burst] = rng.normal(0, 0.2, burst) * np.hanning(burst)
+    seconds = np.arange(count) / rate
+    rest = np.clip((seconds - 0.2) / 0.1, 0, 1) * np.clip((2.8 - seconds) / 0.1, 0, 1)
+    stretch = 1 + 0.25 * rest * np.sin(2 * np.pi * seconds)
+    place = np.cumsum(stretch)
+    out = change_pitch_and_time(samples, rate, 2 * rest, stretch, 0, int(place[-1]))
+    energy = np.square(out[0].astype(float))
+    for start in starts:
+        wanted = place[start + burst // 2]
+        near = np.arange(int(wanted - 0.08 * rate), int(wanted + 0.08 * rate))
+        heard = (near * energy[near]).sum() / energy[near].sum()
+        assert abs(heard - wanted) / rate < 0.012
+
+
+def test_reading_between_samples_hits_the_samples_themselves() -> None:
+    samples = np.random.default_rng(0).normal(size=(2, 50)).astype(np.float32)
+    assert read_between(samples, np.arange(50.0)) == pytest.approx(samples, abs=1e-6)
+
+
+def test_the_limiter_holds_the_ceiling_and_leaves_quiet_parts_alone() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0, 0.1, (2, 20000)).astype(np.float32)
+    samples[:, 9000:9100] *= 12
+    held = limit_peaks(samples, 0.5, 96)
+    assert np.abs(held).max() <= 0.5
+    assert np.array_equal(held[:, :8000], samples[:, :8000])
+    assert np.array_equal(held[:, -8000:], samples[:, -8000:])
