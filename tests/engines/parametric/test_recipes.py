@@ -83,3 +83,14 @@ def test_a_recipe_that_is_wrong_is_named_with_what_is_wrong(text, told, tmp_path
 def test_a_folder_without_recipes_is_told() -> None:
     with pytest.raises(ReadError, match="no recipes"):
         open_engine("parametric", recipes=Path(__file__).parent)
+
+
+def test_the_documentation_has_the_recipes_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run `python docs/write_recipes.py` after a change of a recipe."""
+    docs = Path(__file__).parents[3] / "docs"
+    monkeypatch.syspath_prepend(docs)
+    from write_recipes import START, markdown
+
+    assert (docs / "parametric.md").read_text(encoding="utf-8").partition(START)[2].strip() == (
+        markdown().strip()
+    )
