@@ -71,7 +71,7 @@ def figures(clip: Audio, bend: Bend, asked: Curve) -> tuple[float, float, float,
         float(np.median(error)),
         float(np.percentile(error, 90)),
         float(step),
-        quality(clip, bend),
+        quality(clip, bend, asked),
     )
 
 
