@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -92,3 +94,38 @@ def test_stopping_cleans_up_and_leaves_no_process(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 30
     assert not active_children()
     assert {path.name for path in tmp_path.iterdir()} == {"0.tidied", "1.tidied"}
+
+
+SLOW_TO_IMPORT = """
+import pathlib, sys, time
+from stepedit_fx.pool import spread
+
+def factory(setup):
+    return lambda item, cancelled: item
+
+if __name__ == "__mp_main__":
+    pathlib.Path(sys.argv[1]).open("a").write("x")
+    time.sleep(2)
+if __name__ == "__main__":
+    try:
+        list(spread(factory, None, [1, 2], jobs=2, started=print, cancelled=lambda: False))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_while_workers_are_born_is_quiet(tmp_path: Path) -> None:
+    """Whoever stops a batch in its first second sees one line, not a traceback from each worker."""
+    script, born = tmp_path / "script.py", tmp_path / "born"
+    script.write_text(SLOW_TO_IMPORT)
+    process = subprocess.Popen(
+        [sys.executable, script, born], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 30
+    while not (born.is_file() and len(born.read_text()) == 2):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == ""
+    assert process.returncode == 130
