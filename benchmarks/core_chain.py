@@ -177,7 +177,7 @@ def _heaviest(engine: ParametricEngine, clips: Mapping[str, Audio]) -> list[Comb
         edited = speech
         for edit in combo:
             edited = engine.edit([edited], [edit])[0]
-        return min(timed(lambda: engine.decode([edited])) for _ in range(2))
+        return min(timed(lambda: engine.decode([edited]), time.process_time) for _ in range(2))
 
     tags = [Edit(k, tag) for k, all_of in engine.offers.items() for tag in all_of]
     singles = [edit for edit in tags if edit.kind != "paralinguistic" and edit not in HEAVY]
