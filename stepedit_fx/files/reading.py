@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from stepedit_fx.audio import Audio, Samples
 from stepedit_fx.errors import FileError, ReadError, did_you_mean
+from stepedit_fx.files.ogg import ogg_fault
 from stepedit_fx.files.riff import Header, read_header
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,6 @@ _BLOCK_FRAMES = 16_384
 _SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "AIFF", "FLAC"})
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a flac stream of unknown length is above this
 _MAX_START_S = 7 * 24 * 3600.0  # a broadcast-wave time counts from midnight; more is rubbish
-_OGG_TAIL_BYTES = 65_307 + 4  # the longest page, by RFC 3533, and the next one's mark
 _MP3_TAG_BYTES = 8_192  # the Xing/Info tag stands in the first frame, after any ID3v2 tag
 
 
@@ -90,8 +92,8 @@ def _open(path: Path) -> BinaryIO:
             wanted or "Recordings end in .wav, .flac, .ogg, .mp3 or .aiff.",
         )
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder, not a recording")
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise OSError(errno.EINVAL, "it is a folder or a device, not a recording")
         file = path.open("rb")
     except FileNotFoundError as error:
         raise ReadError.of(path, "no such file", "Check the path.") from error
@@ -105,7 +107,7 @@ def _inspect(path: Path, file: BinaryIO) -> FileInfo:
         raise ReadError.of(path, "the file is empty (0 bytes)", "Export or copy it again.")
     header = read_header(file)
     try:
-        with soundfile.SoundFile(path) as sound:
+        with _sound(path) as sound:
             frames, rate = int(sound.frames), int(sound.samplerate)
             channels, kind, subtype = int(sound.channels), str(sound.format), str(sound.subtype)
     except soundfile.LibsndfileError as error:
@@ -126,6 +128,11 @@ def _inspect(path: Path, file: BinaryIO) -> FileInfo:
     return FileInfo(path, rate, channels, frames, kind, subtype, _start_s(path, header, rate))
 
 
+def _sound(path: Path) -> soundfile.SoundFile:
+    # As bytes: soundfile cannot encode a name that is not UTF-8, which a Unix disk may hold.
+    return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+
+
 def _check_whole(path: Path, file: BinaryIO, header: Header | None, kind: str, frames: int) -> None:
     if header is not None and header.unfinished:
         raise ReadError.of(
@@ -134,10 +141,8 @@ def _check_whole(path: Path, file: BinaryIO, header: Header | None, kind: str, f
     if header is not None and header.truncated and header.frame_bytes:
         promised = (header.promised_bytes or 0) // header.frame_bytes
         raise _cut_short(path, f"{header.there_bytes // header.frame_bytes}", promised)
-    if kind == "OGG" and not _ogg_ends(file):
-        raise ReadError.of(
-            path, f"is cut short: {frames} frames are there, and no end of stream", _repair(path)
-        )
+    if kind == "OGG" and (fault := ogg_fault(file)):
+        raise ReadError.of(path, fault, _repair(path))
     if frames == 0:
         raise ReadError.of(path, "holds no samples", "Export or record it again.")
     if frames > _UNKNOWN_FRAMES:
@@ -155,18 +160,6 @@ def _cut_short(path: Path, there: str, promised: int) -> FileError:
 def _repair(path: Path) -> str:
     fixed = path.with_name(f"{path.stem}.fixed{path.suffix}")
     return f'Copy it again, or keep what is there: ffmpeg -i "{path}" "{fixed}".'
-
-
-def _ogg_ends(file: BinaryIO) -> bool:
-    """Whether the last page is all there and marked as the stream's last (RFC 3533, 6)."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - _OGG_TAIL_BYTES))
-    tail = file.read()
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    lengths = page[27 : 27 + page[26]]  # of the page's segments
-    return len(lengths) == page[26] and len(page) >= 27 + len(lengths) + sum(lengths)
 
 
 def _start_s(path: Path, header: Header | None, rate: int) -> float:
@@ -218,7 +211,7 @@ def _fill(samples: Samples, info: FileInfo) -> int:
     done = 0
     step = _BLOCK_FRAMES if info.format in _SEEKABLE else info.frames
     try:
-        with soundfile.SoundFile(info.path) as sound:
+        with _sound(info.path) as sound:
             while done < info.frames:
                 block = sound.read(step, dtype="float32", always_2d=True)  # (frames, channels)
                 if len(block) == 0:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +142,10 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, name: str, form: str, subt
     soundfile.write(path, tone(40_000), RATE_HZ, format=form, subtype=subtype)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
-    with pytest.raises(ReadError, match=r"cut short: .*\d+ .*frames.*there.*ffmpeg"):
+    with pytest.raises(
+        ReadError,
+        match=r"cut short: .*there.*ffmpeg",
+    ):
         read_audio(path)
 
 
@@ -155,6 +160,42 @@ def test_a_wav_cut_anywhere_is_never_taken_for_whole(
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ReadError):
         read_audio(path)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7, 0.9])
+def test_an_ogg_damaged_inside_is_an_error(tmp_path: Path, place: float) -> None:
+    """Seconds would be missing from the middle of an interview, without a word."""
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, tone(60_000), RATE_HZ)
+    data = path.read_bytes()
+    at = round(len(data) * place)
+    patch(path, at, bytes([data[at] ^ 1]))
+    with pytest.raises(ReadError, match=r"damaged at byte \d+\. .*ffmpeg|malformed"):
+        read_audio(path)
+
+
+def test_tags_behind_the_end_of_an_ogg_are_let_be(tmp_path: Path) -> None:
+    """A recording that every player plays would be called damaged."""
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, tone(), RATE_HZ)
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert read_audio(path).frames == len(tone())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    """A folder with a named pipe in it would hold up a batch for ever."""
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(ReadError, match="device, not a recording"):
+        read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="disks elsewhere take no such names")
+def test_a_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
+    """A folder copied from an old disk would end in a traceback."""
+    soundfile.write(tmp_path / "a.wav", tone(1000), RATE_HZ)
+    odd = (tmp_path / "a.wav").rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
+    assert read_audio(odd).frames == probe(odd).frames == 1000
 
 
 def test_the_error_counts_what_is_there(tmp_path: Path) -> None:
