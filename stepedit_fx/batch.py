@@ -14,7 +14,7 @@ from typing import Literal
 from stepedit_fx.errors import Cancelled, ReadError, RequestError, StepEditError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.outputs import output_paths
-from stepedit_fx.graph.plan import PlannedStep
+from stepedit_fx.graph.plan import Plan, PlannedStep
 from stepedit_fx.graph.run import RunResult, run_plan
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
@@ -245,7 +245,7 @@ class _Worker:
         outputs = [step for step in plan.steps if isinstance(step.node, Output)]
         paths = tuple(step.path for step in outputs if step.path)
         audio_s = max((audio.duration_s for audio in plan.recordings.values()), default=0.0)
-        if not self.setup.force and all(is_up_to_date(step) for step in outputs):
+        if not self.setup.force and has_all(plan):
             return Item(take.path, "up to date", paths, audio_s=audio_s)
         for path in paths:
             check_free(path)
@@ -294,6 +294,11 @@ def _open_store(folder: Path | None) -> Store:
     if folder is None:
         return Store.in_memory(memory_bytes=MEMORY_BYTES)
     return Store(folder, memory_bytes=MEMORY_BYTES)
+
+
+def has_all(plan: Plan) -> bool:
+    """Whether every output of a plan is up to date, so that a batch leaves it alone."""
+    return all(is_up_to_date(step) for step in plan.steps if isinstance(step.node, Output))
 
 
 def is_up_to_date(step: PlannedStep) -> bool:

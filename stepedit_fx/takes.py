@@ -39,6 +39,20 @@ def find_takes(names: Sequence[str]) -> list[Take]:
     return [Take(path, folder, i) for i, (path, folder) in enumerate(found.values(), start=1)]
 
 
+def find_take(name: str) -> Take:
+    """The one recording that a file's name stands for.
+
+    Raises RequestError for a folder, a glob, and a name that finds nothing.
+    """
+    takes = find_takes([name])
+    if not Path(name).expanduser().is_file():
+        raise RequestError(
+            f"{name}: one recording is taken here, not a folder or glob",
+            remedy="Name a file; `stepedit-fx run` takes them all.",
+        )
+    return takes[0]
+
+
 def _named(name: str) -> list[tuple[Path, Path]]:
     path = Path(name).expanduser()
     if path.is_dir():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from stepedit_fx.cli.common import JsonOption, NoStoreOption, PluginsOption, StoreOption
-from stepedit_fx.errors import RequestError
+from stepedit_fx.errors import GraphError, RequestError
+
+if TYPE_CHECKING:
+    from stepedit_fx.provenance import Recipe
 
 _ORDER = "stepedit_fx.cli.edit.order"
 
@@ -91,18 +94,16 @@ def edit(
         "effect": effect,
     }
     links = _links(ctx.meta[_ORDER], {k: v for k, v in given.items() if v}, strength)
-    output = {"path": target.name, **({"subtype": subtype} if subtype else {})}
-    text = _graph_text([*_merged(links), {"output": output}], seed)
+    text = _graph_text([*_merged(links)], target, subtype, seed)
     if show_graph:
         typer.echo(text, nl=False)
         return
     from stepedit_fx.cli.run import render
-    from stepedit_fx.provenance import Recipe
+    from stepedit_fx.takes import find_take
 
-    recipe = Recipe(text=text, file="<edit>", folder=Path.cwd())
     render(
-        recipe,
-        [str(source)],
+        _checked(text),
+        [str(find_take(str(source)).path)],
         out_dir=target.parent,
         jobs=1,
         store=store,
@@ -112,14 +113,35 @@ def edit(
     )
 
 
-def _graph_text(chain: list[dict[str, Any]], seed: int | None) -> str:
+def _checked(text: str) -> Recipe:
+    """The recipe of a graph that nobody wrote: what is wrong in it is told without lines."""
+    from stepedit_fx.provenance import Recipe
+
+    recipe = Recipe(text=text, file="<edit>", folder=Path.cwd())
+    try:
+        recipe.graph()
+    except GraphError as error:
+        raise RequestError("\n".join(problem.message for problem in error.problems)) from error
+    return recipe
+
+
+def _graph_text(
+    chain: list[dict[str, Any]], target: Path, subtype: str | None, seed: int | None
+) -> str:
     import yaml
 
+    if not target.name:
+        raise RequestError(f"'{target}' is no file name", remedy="OUT is a file, as out.wav.")
+    # In a path braces hold a name; those that belong to the file's own come in as a value.
+    is_template = "{" in target.name or "}" in target.name
+    path = f"{{out}}{target.suffix}" if is_template else target.name
+    output = {"path": path, **({"subtype": subtype} if subtype else {})}
     data = {
         "version": 1,
         "name": "edit",
         **({} if seed is None else {"seed": seed}),
-        "chain": chain,
+        **({"vars": {"out": target.stem}} if is_template else {}),
+        "chain": [*chain, {"output": output}],
     }
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
@@ -140,7 +162,7 @@ def _links(
             tag, own = _tag(value)
             yield {name: {"value": tag, **common, **own}}
         elif name == "say":
-            yield {"paralinguistic": {"text": value, **common}}
+            yield {"paralinguistic": {"text": value.replace("${", "$${"), **common}}
         elif name == "effect":
             yield {"effects": [_effect(value)]}
         elif name == "preset":
@@ -206,17 +228,19 @@ def _value(text: str) -> Any:
 
 
 def _preset(name: str) -> list[dict[str, Any]]:
-    """The chain of a preset, without its input and output."""
-    import yaml
-
+    """The chain of a preset, without its input and output. Raises GraphError for a file of one."""
+    from stepedit_fx.graph.document import read_yaml
+    from stepedit_fx.graph.tree import Map, Mark, plain
+    from stepedit_fx.provenance import Recipe
     from stepedit_fx.shipped import find_preset
 
-    data = yaml.safe_load(find_preset(name).read_text(encoding="utf-8"))
-    chain = data.get("chain") if isinstance(data, dict) else None
-    if not isinstance(chain, list) or "vars" in data:
+    recipe = Recipe.load(find_preset(name))
+    top = read_yaml(recipe.text, Mark(recipe.file), [])
+    chain = top.get("chain") if isinstance(top, Map) else None
+    if not isinstance(top, Map) or chain is None or top.get("vars") is not None:
         raise RequestError(
             f"preset '{name}' is no plain chain", remedy=f"Use `stepedit-fx run {name} IN`."
         )
     ends = ("input", "output")
-    links = [{link: {}} if isinstance(link, str) else link for link in chain]
+    links = [{link: {}} if isinstance(link, str) else link for link in plain(chain)]
     return [link for link in links if not set(link) & set(ends)]

@@ -40,10 +40,14 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what would run, what is stored, and how long it takes."""
+    from stepedit_fx.batch import has_all
+    from stepedit_fx.takes import find_take
+
     checked = load_graph(graph, sets, var)
-    made = checked.plan(source, store=open_store(store, none=no_store), out_dir=out_dir)
+    path = None if source is None else find_take(str(source)).path
+    made = checked.plan(path, store=open_store(store, none=no_store), out_dir=out_dir)
     if as_json:
-        print_json(_plan_data(made))
+        print_json(_plan_data(made) | {"up_to_date": has_all(made)})
         return
     marks = {"run": "run", "cached": "stored", "skipped": "not needed"}
     rows = [
@@ -62,6 +66,8 @@ def plan(
             typer.echo(f"{step.id} -> {step.path}")
     if made.estimate_s is not None:
         typer.echo(f"About {_seconds(made.estimate_s)} of work in all.")
+    if has_all(made):
+        typer.echo("Every output is up to date: `run` would leave it so, unless with --force.")
     if not made.recordings:
         typer.echo("Name an INPUT to see what is stored, and how long it takes.")
 

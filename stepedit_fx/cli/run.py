@@ -87,6 +87,8 @@ def render(
     from stepedit_fx.batch import MEMORY_BYTES, run_batch
     from stepedit_fx.takes import find_takes
 
+    if out_dir.exists() and not out_dir.is_dir():
+        raise RequestError(f"{out_dir}: a file stands where the output folder is to be")
     takes = find_takes(inputs)
     opened = open_store(store, none=no_store, memory_bytes=MEMORY_BYTES)
     with _progress(len(takes)) as on_event:

@@ -177,6 +177,10 @@ def _put(tree: Tree, path: list[str], value: Tree, mark: Mark, problems: list[Pr
         items = list(tree.items)
         items[int(step)] = _put(items[int(step)], rest, value, mark, problems)
         return Seq(tuple(items), tree.mark)
-    names = [key for key, _, _ in tree.items] if isinstance(tree, Map) else []
-    problems.append(mark.problem(f"there is no '{step}' to set in. {did_you_mean(step, names)}"))
+    if isinstance(tree, Seq):
+        remedy = f"The list has {len(tree.items)} items, counted from 0."
+    else:
+        names = [key for key, _, _ in tree.items] if isinstance(tree, Map) else []
+        remedy = did_you_mean(step, names) or "Write the whole field."
+    problems.append(mark.problem(f"there is no '{step}' to set in. {remedy}"))
     return tree

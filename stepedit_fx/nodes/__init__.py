@@ -36,7 +36,6 @@ NODES: Mapping[str, type[Node]] = MappingProxyType(
             Paralinguistic,
             Decode,
             Effects,
-            Effects,
             Mix,
             Output,
         )

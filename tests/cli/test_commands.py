@@ -88,6 +88,8 @@ def test_plan_tells_what_runs_and_then_what_is_stored(take: Path, tmp_path: Path
         for s in json.loads(cli("plan", "quickstart", take, "--json", *store))["steps"]
     }
     assert after["effects"] == "cached"
+    assert "up to date" in cli("plan", "quickstart", take, "-o", tmp_path, *store)
+    assert "up to date" not in cli("plan", "quickstart", take, "-o", tmp_path / "new", *store)
     assert after["emotion"] == "skipped"
     changed = ("--set", "effects.chain.3.Limiter.threshold_db=-2")
     table = cli("plan", "quickstart", take, *changed, *store)
@@ -182,6 +184,27 @@ def test_edit_puts_a_preset_where_it_is_typed() -> None:
     chain = shown_graph("--vad", "--preset", "clean-dialogue", "--say", "[Sigh]", "--seed", "3")
     kinds = [next(iter(link)) for link in chain]
     assert kinds == ["vad", "denoise", "effects", "paralinguistic", "output"]
+
+
+def test_edit_takes_a_preset_of_ones_own_as_run_would_read_it(tmp_path: Path) -> None:
+    """Two ways to one preset must not read its numbers differently."""
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("chain: [{effects: [{HighpassFilter: {cutoff_frequency_hz: 1e3}}]}]\n")
+    assert shown_graph("--preset", str(preset))[0] == {
+        "effects": [{"HighpassFilter": {"cutoff_frequency_hz": 1000.0}}]
+    }
+    preset.write_text("chain: [{effects: [\n")
+    assert (
+        f"{preset}:2:1"
+        in CliRunner().invoke(app, ["edit", "in.wav", "out.wav", "--preset", str(preset)]).stderr
+    )
+
+
+def test_edit_writes_to_the_very_name_it_was_given(take: Path, tmp_path: Path) -> None:
+    """Braces mean something in a graph's paths; in a file's name they are braces."""
+    for name in ("take{1}.wav", "{stem} {out}.flac"):
+        cli("edit", take, tmp_path / name)
+        assert (tmp_path / name).is_file()
 
 
 def test_edit_renders_and_can_be_verified(take: Path, tmp_path: Path) -> None:
