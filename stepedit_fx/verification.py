@@ -13,6 +13,7 @@ import numpy as np
 from stepedit_fx.audio import Audio
 from stepedit_fx.errors import StepEditError
 from stepedit_fx.graph.plan import Plan
+from stepedit_fx.nodes.output import Output
 from stepedit_fx.provenance import (
     Provenance,
     file_digest,
@@ -21,6 +22,7 @@ from stepedit_fx.provenance import (
     steps_data,
     versions,
 )
+from stepedit_fx.store import Store
 
 State = Literal["same", "differs", "no provenance", "source missing", "failed"]
 
@@ -34,8 +36,14 @@ class Verdict:
     detail: str = ""
 
 
-def verify_output(output: Path, *, plugin_folders: Sequence[Path] = ()) -> Verdict:
-    """Render an output again from its provenance, with no store, and compare the samples."""
+def verify_output(
+    output: Path, *, plugin_folders: Sequence[Path] = (), store: Store | None = None
+) -> Verdict:
+    """Render an output again from its provenance, and compare the samples.
+
+    store: one in memory, for what several outputs of one recording share; what an earlier run
+    kept would prove nothing.
+    """
     try:
         if not output.is_file():
             return Verdict(output, "failed", "there is no such file")
@@ -44,18 +52,26 @@ def verify_output(output: Path, *, plugin_folders: Sequence[Path] = ()) -> Verdi
             return Verdict(output, "no provenance", f"there is no {sidecar(output).name} beside it")
         if known.source is not None and not known.source.is_file():
             return Verdict(output, "source missing", f"{known.source} is gone")
-        return _rendered_again(output, known, tuple(plugin_folders))
+        return _rendered_again(output, known, tuple(plugin_folders), store)
     except StepEditError as error:
         return Verdict(output, "failed", str(error))
 
 
-def _rendered_again(output: Path, known: Provenance, plugin_folders: tuple[Path, ...]) -> Verdict:
+def _rendered_again(
+    output: Path, known: Provenance, plugin_folders: tuple[Path, ...], store: Store | None
+) -> Verdict:
     from stepedit_fx.files import read_audio
 
     graph = known.recipe.graph()
+    if known.node not in graph.nodes or not isinstance(graph.nodes[known.node].node, Output):
+        return Verdict(output, "failed", f"its graph has no output '{known.node}'")
     with tempfile.TemporaryDirectory(prefix="stepedit-verify-") as folder:
         result = graph.run(
-            known.source, out_dir=folder, plugin_folders=plugin_folders, index=known.index
+            known.source,
+            out_dir=folder,
+            plugin_folders=plugin_folders,
+            index=known.index,
+            store=store,
         )
         again, there = read_audio(result.outputs[known.node]), read_audio(output)
     difference = compare(there, again)

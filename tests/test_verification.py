@@ -87,6 +87,14 @@ def test_what_is_missing_is_said(output: Path, tmp_path: Path) -> None:
     assert verify_output(output).state == "failed"
 
 
+def test_provenance_that_names_no_output_of_its_graph_is_a_verdict(output: Path) -> None:
+    """A sidecar that somebody changed must not end the check of a whole folder."""
+    data = json.loads(sidecar(output).read_text())
+    sidecar(output).write_text(json.dumps({**data, "node": "elsewhere"}))
+    verdict = verify_output(output)
+    assert (verdict.state, "no output 'elsewhere'" in verdict.detail) == ("failed", True)
+
+
 def test_a_json_file_that_is_no_provenance_is_none_of_ours(output: Path) -> None:
     """Somebody's own `take.wav.json` is neither trusted nor an error."""
     for text in ("[]", "{}", '{"output": 3}'):

@@ -20,12 +20,15 @@ def verify(
 ) -> None:
     """Render outputs again from their provenance, and compare.
 
-    No store is used. Exit code 1 unless all come out the same.
+    Nothing that is stored is used. Exit code 1 unless all come out the same.
     """
+    from stepedit_fx.store import Store
     from stepedit_fx.verification import verify_output
 
+    store = Store.in_memory()
     verdicts = [
-        verify_output(output, plugin_folders=allow_plugins or ()) for output in _expanded(outputs)
+        verify_output(output, plugin_folders=allow_plugins or (), store=store)
+        for output in _expanded(outputs)
     ]
     if as_json:
         print_json([asdict(v) | {"output": str(v.output)} for v in verdicts])

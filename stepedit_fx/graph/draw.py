@@ -11,7 +11,9 @@ from stepedit_fx.graph.spec import Graph
 from stepedit_fx.graph.steps import Step, build_steps, uses_engine
 from stepedit_fx.nodes.base import Node
 
-# A character of the 12 px font is taken as 6.6 px wide, an average of common sans fonts.
+# Pixels, for the id in bold 12 px and the line below in 11 px: averages of DejaVu Sans, which is
+# the widest of the fonts asked for.
+BOLD_CHARACTER_WIDTH = 7.7
 CHARACTER_WIDTH = 6.6
 LEAST_WIDTH = 116
 MOST_CHARACTERS = 34
@@ -140,5 +142,5 @@ def _short(text: str) -> str:
 
 
 def _width(step: Step) -> float:
-    longest = max(len(_short(step.id)) + 1, len(label(step)))
-    return max(LEAST_WIDTH, longest * CHARACTER_WIDTH + 24)
+    name = len(_short(step.id)) * BOLD_CHARACTER_WIDTH
+    return max(LEAST_WIDTH, max(name, len(label(step)) * CHARACTER_WIDTH) + 24)

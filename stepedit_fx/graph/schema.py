@@ -41,7 +41,10 @@ def schema() -> Schema:
 
 
 def _top() -> Schema:
-    engine = {"enum": list(ENGINES), "description": "What edits the speech."}
+    engine: Schema = {
+        "anyOf": [{"enum": list(ENGINES)}, _VARIABLE],
+        "description": "What edits the speech.",
+    }
     return {
         "type": "object",
         "properties": {
@@ -55,9 +58,7 @@ def _top() -> Schema:
                 ]
             },
             "seed": {
-                "type": "integer",
-                "minimum": 0,
-                "maximum": MAX_SEED,
+                "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEED}, _VARIABLE],
                 "description": "The seed of nodes that state none.",
             },
             "vars": {
@@ -165,7 +166,7 @@ def _any_node() -> Schema:
         }
         for kind in WRITTEN
     ]
-    kinds = {"type": {"enum": list(WRITTEN)}}
+    kinds = {"type": {"anyOf": [{"enum": list(WRITTEN)}, _VARIABLE]}}
     return {"type": "object", "properties": kinds, "required": ["type"], "allOf": choices}
 
 
@@ -183,4 +184,4 @@ def _any_link() -> Schema:
         "maxProperties": 1,
         "additionalProperties": False,
     }
-    return {"anyOf": [{"enum": alone}, one]}
+    return {"anyOf": [{"enum": alone}, one, _VARIABLE]}

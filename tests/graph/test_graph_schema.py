@@ -43,6 +43,8 @@ def test_there_are_shipped_graphs() -> None:
         "chain: [{effects: ['Reverb', {Gain: {gain_db: '${g}'}}]}]\nvars: {g: -3}",
         "chain: [denoise, {vad: 0.5}, {vad: null}, {output: {subtype: PCM_16}}]",
         "seed: 3\nengine: {kind: parametric}\nchain: [{input: {transcript: none}}, vad]",
+        "vars: {s: 3, e: parametric, k: vad}\nseed: '${s}'\nengine: '${e}'\nchain: ['${k}']",
+        "vars: {k: input}\nnodes: {a: {type: '${k}'}, b: {type: output, from: a}}",
         "nodes: {a: {type: input}, b: {type: output, from: [a]}}",
         "nodes: {a: {type: input}, m: {type: mix, from: [a, a], gain_db: [0, -3]}, "
         "b: {type: output, from: m, path: '{stem}.mp3'}}",
