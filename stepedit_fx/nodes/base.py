@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -115,3 +115,34 @@ class EditNode(Node):
 
     def run(self, inputs: Sequence[Any], context: Context) -> Speech:
         return context.engine.edit([inputs[0]], [self.edit()])[0]
+
+
+class TagNode(EditNode):
+    """An edit that is one of the tags of its kind, to a degree."""
+
+    main = "value"
+
+    value: str = param(help="The tag.", live=False)
+    strength: float = param(1.0, ge=0, le=1, help="How much of it: 0 nothing, 1 as the tag says.")
+    iterations: int = param(1, ge=1, le=5, help="How many times over it is applied.")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            value: str,
+            *,
+            strength: float = 1.0,
+            iterations: int = 1,
+            bypass: bool = False,
+            seed: int = 0,
+        ) -> None: ...
+
+    def edit(self) -> Edit:
+        return Edit(
+            self.kind,
+            self.value,
+            strength=self.strength,
+            iterations=self.iterations,
+            seed=self.seed,
+        )
