@@ -200,7 +200,7 @@ def read_provenance(output: Path) -> Provenance | None:
         return None
     try:
         return _parsed(data, output.parent)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         cause = f"is no provenance of this version ({type(error).__name__}: {error})"
         raise ReadError.of(path, cause, "Render the output again.") from error
 
@@ -211,7 +211,7 @@ def _parsed(data: dict[str, Any], folder: Path) -> Provenance:
         text=str(graph.pop("text")),
         file=str(graph.pop("file")),
         folder=_found(graph.pop("folder"), folder),
-        sets=tuple(graph.pop("sets")),
+        sets=tuple(str(text) for text in graph.pop("sets")),
         variables=dict(graph.pop("vars")),
     )
     return Provenance(
@@ -224,7 +224,7 @@ def _parsed(data: dict[str, Any], folder: Path) -> Provenance:
         source=None if data["input"] is None else _found(data["input"], folder),
         index=int(data["index"]),
         engine=dict(data["engine"]),
-        steps=dict(data["steps"]),
+        steps={str(id_): dict(step) for id_, step in data["steps"].items()},
         versions=dict(data["versions"]),
         written=str(data["written"]),
     )

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from stepedit_fx.batch import run_batch
+from stepedit_fx.errors import ReadError
 from stepedit_fx.provenance import Recipe, read_provenance, sidecar
 from stepedit_fx.store import Store
 from stepedit_fx.takes import find_takes
@@ -85,6 +86,19 @@ def test_what_is_missing_is_said(output: Path, tmp_path: Path) -> None:
     assert verify_output(output).state == "no provenance"
     output.unlink()
     assert verify_output(output).state == "failed"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"index": "x"}, {"index": float("inf")}, {"steps": {"input": 3}}, {"input": 3}]
+)
+def test_a_sidecar_with_nonsense_in_it_is_a_damaged_one(
+    wrong: dict[str, object], output: Path
+) -> None:
+    """A batch renders such an output again; it must not fail over what can be replaced."""
+    data = json.loads(sidecar(output).read_text())
+    sidecar(output).write_text(json.dumps({**data, **wrong}))
+    with pytest.raises(ReadError, match=r"Render the output again"):
+        read_provenance(output)
 
 
 def test_provenance_that_names_no_output_of_its_graph_is_a_verdict(output: Path) -> None:
