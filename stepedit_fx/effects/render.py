@@ -17,7 +17,6 @@ from stepedit_fx.effects.plugins import (
     built,
     checked,
     fitted,
-    lag_frames,
     pitch_shifted,
     processed,
 )
@@ -81,18 +80,6 @@ def check_rate(chain: Series, sample_rate: int) -> list[ChainProblem]:
                 )
                 problems.append(ChainProblem((*path, effect.name, name), message))
     return problems
-
-
-def latency_frames(chain: Series, sample_rate: int) -> int:
-    """How late sound leaves the chain, measured by sending bursts through: 0 but for echoes.
-
-    Every effect is made good where it stands, so nothing after a chain need know of this.
-    """
-
-    def run(probe: Samples) -> Samples:
-        return render(chain, Audio(probe, sample_rate)).samples
-
-    return lag_frames(run, sample_rate)
 
 
 def _series(chain: Series, samples: Samples, room: _Room) -> Samples:
