@@ -3,8 +3,9 @@
 Cost is 3 microseconds a block (pedalboard 0.9.26, one core), whatever its length. Measured at
 24 kHz on a gain thrown from -60 to +6 dB: what blocks of 64 frames add above 2.5 kHz is 12 times
 what blocks of 4 add, and blocks of 4 throughout cost 20 ms a second of audio. So a block lasts
-until a value has moved by a five-hundredth of its range, or 0.1 dB; at most 2.7 ms while it moves,
-and as long as may be while nothing does.
+until a value has moved by a five-hundredth of its range, or 0.1 dB; at most 64 frames while it
+moves, and as long as may be while nothing does. Frames and not milliseconds, because a stair of 32
+frames, at 192 kHz, is a step between samples seven times the sound's own.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from stepedit_fx.effects.curves import Curve, smoothed
 from stepedit_fx.effects.plugins import Plugin, built, checked, longer
 from stepedit_fx.effects.table import EFFECTS, Param
 
-_STEPS_PER_S = 6000  # curves are evaluated this often: 4 frames at 24 kHz
-_MOVING_STEPS = 16  # longest block while a value moves: 2.7 ms, 64 frames at 24 kHz
-_STILL_STEPS = 2048  # longest block while none does: 0.34 s
-_CHUNK_STEPS = 1 << 15  # curves are evaluated 5 s at a time, so that hours fit in memory
+_STEP_FRAMES = 4  # curves are evaluated this often, below 24 kHz more often:
+_STEPS_PER_S = 6000
+_MOVING_STEPS = 16  # longest block while a value moves: 64 frames
+_STILL_STEPS = 2048  # longest block while none does: 0.34 s at 24 kHz
+_CHUNK_STEPS = 1 << 15  # curves are evaluated 5 s (at 24 kHz) at a time: hours fit in memory
 _GRAIN = 2e-3  # share of a parameter's range that a value may move within one block
 
 
@@ -61,7 +63,7 @@ def automated(
         if isinstance(value, CURVES)
     ]
     channels, frames = samples.shape
-    step = max(1, round(sample_rate / _STEPS_PER_S), channels + 1)
+    step = max(1, min(_STEP_FRAMES, round(sample_rate / _STEPS_PER_S)), channels + 1)
     longest = _MOVING_STEPS * step
     out = np.empty_like(samples)
     before = [math.nan] * len(movers)

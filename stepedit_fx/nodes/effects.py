@@ -47,6 +47,7 @@ class Effects(Node):
     """Run sound through a chain of pedalboard effects."""
 
     kind = "effects"
+    code_version = 2
     takes = Audio
     gives = Audio
     main = "chain"
