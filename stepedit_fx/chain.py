@@ -148,7 +148,9 @@ def _floats(samples: ArrayLike) -> NDArray[np.floating[Any]]:
             f"samples must be floats at full scale 1.0, got {array.dtype}",
             remedy="Divide 16-bit integers by 32768.",
         )
-    if array.ndim not in (1, 2) or (array.ndim == 2 and not 0 < array.shape[0] <= array.shape[1]):
+    if array.ndim in (1, 2) and not array.size:
+        raise RequestError(f"there are no samples in an array of shape {array.shape}")
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[0] > array.shape[1]):
         raise RequestError(
             f"samples must be (frames,) or (channels, frames), got shape {array.shape}",
             remedy="Transpose an array of (frames, channels).",

@@ -164,8 +164,17 @@ def write_provenance(output: Path, provenance: Provenance) -> None:
         "versions": dict(provenance.versions),
     }
     # Not durable: lost in a power cut, it costs one render again.
-    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(data, indent=1, ensure_ascii=_has_half_characters(data)) + "\n"
     write_text(sidecar(output), text, durable=False)
+
+
+def _has_half_characters(data: object) -> bool:
+    """Whether a text in it is no UTF-8, as names of files may be; JSON then has to escape it."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def check_free(output: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,14 @@ def test_it_resumes_where_it_stopped(takes: Path, tmp_path: Path) -> None:
     stronger = GRAPH.replace("happy", "{value: happy, strength: 0.5}")
     assert states(batch(takes, out, text=stronger)) == ["done"] * 4
     assert states(batch(takes, out, text=stronger, force=True)) == ["done"] * 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_a_name_that_is_not_utf_8_is_rendered_and_known_again(takes: Path, tmp_path: Path) -> None:
+    """Recordings from an old disk have such names."""
+    (takes / "0.wav").rename(os.fsdecode(os.fsencode(takes) + b"/caf\xe9.wav"))
+    assert states(batch(takes, tmp_path / "out")) == ["done"] * 4
+    assert states(batch(takes, tmp_path / "out")) == ["up to date"] * 4
 
 
 def test_a_renamed_graph_file_or_moved_take_renders_nothing(takes: Path, tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_a_transcript_places_sounds(speech: np.ndarray) -> None:
         (np.zeros(100, np.int16), "32768"),
         (np.zeros((1000, 2), np.float32), "Transpose"),
         (np.zeros((1, 2, 3), np.float32), "shape"),
+        (np.zeros((1, 0), np.float32), "no samples"),
         (np.full(100, np.nan, np.float32), "NaN"),
     ],
 )

@@ -53,13 +53,13 @@ class Store:
 
     def __init__(
         self,
-        folder: Path | None = None,
+        folder: Path | str | None = None,
         *,
         max_bytes: int = MAX_BYTES,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         asked = folder is not None or bool(os.environ.get(FOLDER_VARIABLE))
-        path = folder if folder is not None else self.default_folder()
+        path = Path(folder) if folder is not None else self.default_folder()
         self._start(_open_folder(path, max_bytes, asked), memory_bytes)
 
     @classmethod

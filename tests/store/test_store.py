@@ -95,6 +95,11 @@ def test_codes_of_any_type_and_shape_are_kept(
     assert same(Store(folder).get(digest(1)), value)
 
 
+def test_a_folder_may_be_a_text(tmp_path: Path) -> None:
+    """`Store("results")` is what one types in a notebook."""
+    assert Store(str(tmp_path / "results")).folder == tmp_path / "results"
+
+
 def test_entries_are_plain_safetensors_files(tmp_path: Path) -> None:
     """Nobody could look into the store with other tools; reading it might run code."""
     audio = sound()
