@@ -21,6 +21,7 @@ Spans = tuple[tuple[int, int], ...]  # (first frame, end frame) each, in order, 
 
 FRAME_S = 0.01
 F0_FLOOR_HZ, F0_CEILING_HZ = 60.0, 600.0  # low creaky men to small children
+ROUGH_STEP_S = 0.03  # of the first pass, which only looks for the range
 ANALYSIS_RATE = 16000  # f0 and its harmonics up to 8 kHz; higher rates only cost time
 SILENCE_DB = -120.0
 MIN_PAUSE_S = 0.15  # shorter gaps are the closures of stops (Campione & Veronis 2002)
@@ -39,9 +40,11 @@ def _sound(mono: Samples, rate: int) -> parselmouth.Sound:
     return parselmouth.Sound(mono.astype(np.float64), rate)
 
 
-def _pitch(sound: parselmouth.Sound, floor_hz: float, ceiling_hz: float) -> tuple[Track, Track]:
+def _pitch(
+    sound: parselmouth.Sound, floor_hz: float, ceiling_hz: float, step_s: float = FRAME_S
+) -> tuple[Track, Track]:
     """Times and f0 (0 where unvoiced) by Praat's autocorrelation method."""
-    pitch = sound.to_pitch_ac(time_step=FRAME_S, pitch_floor=floor_hz, pitch_ceiling=ceiling_hz)
+    pitch = sound.to_pitch_ac(time_step=step_s, pitch_floor=floor_hz, pitch_ceiling=ceiling_hz)
     return pitch.xs(), pitch.selected_array["frequency"]
 
 
@@ -56,13 +59,14 @@ def track_f0(mono: Samples, rate: int) -> Track:
     if len(mono) < rate * 3.5 / F0_FLOOR_HZ or not np.any(mono):
         return np.zeros(count)
     sound = _sound(mono, rate)
-    times, f0 = _pitch(sound, F0_FLOOR_HZ, F0_CEILING_HZ)
-    voiced = f0[f0 > 0]
-    if len(voiced) > 10:
+    rough = _pitch(sound, F0_FLOOR_HZ, F0_CEILING_HZ, ROUGH_STEP_S)[1]
+    voiced = rough[rough > 0]
+    floor_hz, ceiling_hz = F0_FLOOR_HZ, F0_CEILING_HZ
+    if len(voiced) > 0.1 * len(rough):  # fewer are errors in noise, and would set the range
         low, high = np.percentile(voiced, [25, 75])
-        times, f0 = _pitch(
-            sound, max(F0_FLOOR_HZ, 0.75 * low), max(2.5 * low, min(F0_CEILING_HZ, 1.9 * high))
-        )
+        floor_hz = max(F0_FLOOR_HZ, 0.75 * low)
+        ceiling_hz = max(2.5 * low, min(F0_CEILING_HZ, 1.9 * high))
+    times, f0 = _pitch(sound, floor_hz, ceiling_hz)
     nearest = np.rint((np.arange(count) * FRAME_S - times[0]) / FRAME_S).astype(int)
     inside = (nearest >= 0) & (nearest < len(f0))
     track: Track = np.where(inside, f0[np.clip(nearest, 0, len(f0) - 1)], 0.0)

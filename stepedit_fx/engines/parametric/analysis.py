@@ -59,7 +59,7 @@ class Analysis:
 
     def sample_of(self, frame: float) -> int:
         """The sample at a frame's centre, held inside the source."""
-        return int(np.clip(round(frame * FRAME_S * self.rate), 0, self.samples.shape[1]))
+        return int(min(max(round(frame * FRAME_S * self.rate), 0), self.samples.shape[1]))
 
 
 def analyse(audio: Audio) -> Voice:

@@ -18,7 +18,7 @@ from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.curves import Curve, at_samples, limited
 from stepedit_fx.engines.parametric.irregularity import NEEDS_IRREGULARITY, make_irregular
 from stepedit_fx.engines.parametric.layout import Piece, total_length
-from stepedit_fx.engines.parametric.stretch import change_pitch_and_time
+from stepedit_fx.engines.parametric.stretch import change_pitch_and_time, window
 from stepedit_fx.engines.parametric.timbre import (
     NEEDS_SPECTRA,
     Floats,
@@ -29,7 +29,7 @@ from stepedit_fx.engines.parametric.timbre import (
 )
 from stepedit_fx.measures import FRAME_S
 
-CONTEXT_S = 0.1  # source on both sides of a piece: filters and the stretcher settle in it
+CONTEXT_WINDOWS = 1.5  # of R3, on both sides of a piece: filters and the stretcher settle in it
 SEAM_S = 0.005  # half of the cross-fade between pieces
 JOIN_S = 0.02  # cross-fade inside a pause that was cut or filled
 LOOKAHEAD_S = 0.004  # of the limiter: shorter than a period, so that nothing pumps
@@ -74,6 +74,10 @@ class Renderer:
     def _lookahead(self) -> int:
         return round(LOOKAHEAD_S * self.analysis.rate)
 
+    @property
+    def _context(self) -> int:
+        return round(CONTEXT_WINDOWS * window(self.analysis.rate))
+
     def _source(self, first: int, end: int) -> Samples:
         """Source samples first..end, silence beyond its ends."""
         samples = self.analysis.samples
@@ -91,7 +95,7 @@ class Renderer:
         """Source samples first..end, denoised if asked."""
         if self.noise is None or not self._used(("denoise",), first, end):
             return self._source(first, end)
-        context, rate = round(CONTEXT_S * self.analysis.rate), self.analysis.rate
+        context, rate = self._context, self.analysis.rate
         clock_s = np.arange(first - context, end + context) / rate
         wide = self._source(first - context, end + context)
         clean = denoise(wide, rate, clock_s, self.curves["denoise"], self.noise)
@@ -123,7 +127,7 @@ class Renderer:
         asked = (*NEEDS_SPECTRA, *NEEDS_IRREGULARITY, "gain_db")
         if not self._used(asked, first, end):
             return self._clean(first, end)
-        context = round(CONTEXT_S * self.analysis.rate)
+        context = self._context
         clock_s = np.arange(first - context, end + context) / self.analysis.rate
         body = self._coloured(self._clean(first - context, end + context), clock_s, None)
         return body[:, context : context + end - first]
@@ -134,7 +138,7 @@ class Renderer:
         if pitch is None and piece.length == piece.end - piece.first:
             return self._still(piece.first - half, piece.end + half)
         rate = self.analysis.rate
-        context = round(CONTEXT_S * rate)
+        context = self._context
         first, end = piece.first - 2 * context, piece.end + 2 * context
         pitch_at, stretch = np.zeros(end - first), np.ones(end - first)
         if pitch is not None:

@@ -209,13 +209,16 @@ def _reshape_voice(
 
 def _log_envelope(power: Floats, rate: int, f0: Floats, longest_s: float) -> Floats:
     """Natural-log magnitude envelope by cepstral smoothing below the pitch period."""
-    log = 0.5 * np.log(np.maximum(power, 1e-14)).astype(np.float64)
-    cepstrum = fft.irfft(log, axis=1)
-    size = cepstrum.shape[1]
-    quefrency_s = np.minimum(np.arange(size), size - np.arange(size)) / rate
+    cepstrum = fft.irfft(0.5 * np.log(np.maximum(power, np.float32(1e-14))), axis=1)
     cutoff_s = np.minimum(longest_s, 0.7 / np.maximum(f0, 50.0))[:, None]
-    lifter = 0.5 + 0.5 * np.cos(np.pi * np.clip(quefrency_s / cutoff_s, 0, 1))
-    smooth: Floats = fft.rfft(cepstrum * lifter, axis=1).real
+    kept = int(longest_s * rate) + 1
+    share = np.clip(np.arange(kept) / rate / cutoff_s, 0, 1)
+    # A cepstrum is symmetric: one half does, with all but its first value counted twice.
+    lifter = (1 + np.cos(np.pi * share)).astype(np.float32)
+    lifter[:, 0] = 1
+    half = np.zeros_like(cepstrum)
+    half[:, :kept] = cepstrum[:, :kept] * lifter
+    smooth: Floats = fft.rfft(half, axis=1).real
     return smooth
 
 
