@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import secrets
 from collections.abc import Iterator
@@ -54,10 +55,12 @@ def atomic_write(path: Path | str, *, durable: bool = True) -> Iterator[BinaryIO
         with temporary.open("xb", buffering=_BUFFER_BYTES) as file:
             yield file
             file.flush()
-            if durable:
+            same = durable and _is_same(temporary, real)
+            if durable and not same:
                 os.fsync(file.fileno())
-        temporary.replace(real)
-        temporary = None
+        if not same:  # else waiting for the disk, which costs most of a small file, is for nothing
+            temporary.replace(real)
+            temporary = None
     except OSError as error:
         raise _write_error(target, error) from error
     finally:
@@ -80,6 +83,13 @@ def _write_error(path: Path, error: OSError) -> WriteError:
     cause = f"{path}: cannot be written: {error.strerror or error}"
     remedy = _REMEDIES.get(error.errno or 0, "Write to another folder.")
     return WriteError(cause, remedy=remedy)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:  # no file there yet, or one that may not be read: write it
+        return False
 
 
 def _discard(temporary: Path) -> None:

@@ -31,7 +31,7 @@ MAX_RATE_HZ = 192_000
 
 _FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"})
 # Small, so that a broken file is known to be good up to nearly its break.
-_BLOCK_FRAMES = 16_384
+_BLOCK_FRAMES = 65_536
 # soundfile seeks after every block, and a seek costs mp3 the bits it borrows from earlier frames.
 _SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "AIFF", "FLAC"})
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a flac stream of unknown length is above this

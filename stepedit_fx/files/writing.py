@@ -191,8 +191,12 @@ def _pack(integers: NDArray[np.int32], bits: int) -> bytes:
     if bits == 8:
         return (integers + 128).astype(np.uint8).tobytes()
     if bits == 24:
-        low_first = np.ascontiguousarray(integers, "<i4").view(np.uint8)
-        return low_first.reshape(*integers.shape, 4)[..., :3].tobytes()
+        # Column by column: numpy copies a row of three bytes at a time five times slower.
+        low_first = np.ascontiguousarray(integers, "<i4").view(np.uint8).reshape(-1, 4)
+        packed = np.empty((len(low_first), 3), np.uint8)
+        for byte in range(3):
+            packed[:, byte] = low_first[:, byte]
+        return packed.tobytes()
     return integers.astype(f"<i{bits // 8}", order="C").tobytes()
 
 

@@ -162,7 +162,11 @@ class _Run:
                     step = self.steps[step_id]
                     self.tell(step_id, "running")
                     inputs = [self.values[source] for source in step.sources]
-                    running[pool.submit(self._do, step, inputs)] = step
+                    if isinstance(step.node, Input | Output):  # no work: a thread costs more
+                        self._keep(step, *self._do(step, inputs))
+                        sorter.done(step_id)
+                    else:
+                        running[pool.submit(self._do, step, inputs)] = step
                 self._store_finished()
                 done = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED).done
                 for future in [future for future in running if future in done]:
