@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -9,13 +10,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stepedit_fx.cli import cache, edit, inspect, lists, run, verify
+from stepedit_fx.cli import EXIT_INTERRUPTED, cache, edit, inspect, lists, run, verify
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
 
 # What a shell or a script reads from the exit code.
 EXIT_FAILED = 1
 EXIT_WRONG_REQUEST = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
 
 class _Commands(TyperGroup):
@@ -32,6 +32,14 @@ class _Commands(TyperGroup):
                 raise
             typer.echo(f"{_lead(error)}{error}", err=True)
             raise typer.Exit(exit_code(error)) from error
+        except OSError as error:
+            if ctx.params.get("debug") or error.errno == errno.EPIPE:
+                raise
+            what = error.filename or "cannot print"  # no name: the screen, or what replaces it
+            typer.echo(f"Error: {what}: {error.strerror or error}", err=True)
+            if not error.filename:
+                os._exit(EXIT_FAILED)  # a normal exit would try to print the rest
+            raise typer.Exit(EXIT_FAILED) from error
 
 
 def exit_code(error: StepEditError) -> int:

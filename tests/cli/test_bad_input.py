@@ -260,6 +260,22 @@ def test_a_disk_that_takes_no_more_leaves_the_earlier_output(
     assert untouched(folder)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full there")
+def test_a_full_disk_under_what_is_printed_is_told_in_a_line() -> None:
+    """`stepedit-fx schema > file` on a full disk."""
+    command = [sys.executable, "-m", "stepedit_fx", "schema"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "No space left" in done.stderr
+
+
+def test_a_name_too_long_for_the_system_is_told_in_a_line(folder: Path) -> None:
+    """A pasted text in place of a file's name."""
+    message = told("run", "quickstart", "word " * 200, code=1)
+    assert "too long" in message
+
+
 def test_debug_shows_the_traceback(folder: Path) -> None:
     """Whoever reports a fault can say where it happened."""
     command = [sys.executable, "-m", "stepedit_fx", "--debug", "run", "quickstart", "nowhere.wav"]

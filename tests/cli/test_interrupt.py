@@ -49,6 +49,15 @@ def group_is_gone(group: int, seconds: float = 10) -> bool:
     return False
 
 
+def test_ctrl_c_while_the_command_loads_is_quiet(tmp_path: Path) -> None:
+    """Someone who sees the typing mistake at once gets the prompt back, not a traceback."""
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-m", "stepedit_fx", "run", "quickstart"]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 # Outputs that are there when the interrupt comes; 0 is while the workers start.
 @pytest.mark.parametrize(("jobs", "outputs"), [(1, 3), (2, 0), (2, 5)])
 def test_ctrl_c(jobs: int, outputs: int, takes: Path, tmp_path: Path) -> None:
