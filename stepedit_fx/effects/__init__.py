@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepedit_fx.effects.chain import Effect, External, Parallel, Series
 from stepedit_fx.effects.curves import Curve, Keyframes, Lfo, Ramp
-from stepedit_fx.effects.reading import check_chain, parse_chain, read_chain
+from stepedit_fx.effects.reading import parse_chain, read_chain
 from stepedit_fx.effects.table import EFFECTS
 from stepedit_fx.effects.values import ChainProblem
 
@@ -19,7 +19,6 @@ __all__ = [
     "Parallel",
     "Ramp",
     "Series",
-    "check_chain",
     "parse_chain",
     "read_chain",
 ]

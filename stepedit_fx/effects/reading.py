@@ -29,13 +29,11 @@ def parse_chain(data: object) -> Series:
     return series
 
 
-def check_chain(data: object) -> list[ChainProblem]:
-    """Every problem in a chain's data, in its order; files and plugins are not looked at."""
-    return read_chain(data)[1]
-
-
 def read_chain(data: object) -> tuple[Series, list[ChainProblem]]:
-    """The chain as far as it could be read, and every problem in its data."""
+    """The chain as far as it could be read, and every problem in its data, in its order.
+
+    Files and plugins are not looked at.
+    """
     if isinstance(data, Series):
         return data, []
     problems = Problems()

@@ -114,13 +114,13 @@ def _check_alike(inputs: Sequence[Audio]) -> None:
 
 
 def _summed(heard: Sequence[_Voice], first: Audio) -> Audio:
-    start_s = min((voice.audio.start_s for voice in heard), default=first.start_s)
+    start_s = min(voice.audio.start_s for voice in heard)
     rate = first.sample_rate
     offsets = [round((voice.audio.start_s - start_s) * rate) for voice in heard]
     ends = [at + voice.audio.frames for at, voice in zip(offsets, heard, strict=True)]
     panned = any(voice.pan is not None for voice in heard)
-    channels = 2 if panned else max((v.audio.channels for v in heard), default=first.channels)
-    total = np.zeros((channels, max(ends, default=first.frames)), np.float32)
+    channels = 2 if panned else max(voice.audio.channels for voice in heard)
+    total = np.zeros((channels, max(ends)), np.float32)
     for voice, at, end in zip(heard, offsets, ends, strict=True):
         total[:, at:end] += _placed(voice)
     return Audio(total, rate, start_s, _words(first, start_s))

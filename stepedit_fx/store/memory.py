@@ -43,13 +43,16 @@ class Memory:
         return value
 
     def put(self, key: str, value: Audio | Speech) -> None:
-        """Hold ``value``, unless it alone is over the limit."""
+        """Hold ``value``, unless it alone is over the limit: then the others stay."""
         self.remove(key)
+        voice_bytes = size_bytes(value.voice) if isinstance(value, Speech) else 0
+        if size_bytes(value) + voice_bytes > self.max_bytes:
+            return
         self._values[key] = value
         self.bytes += size_bytes(value)
         if isinstance(value, Speech):
             self._hold(value.voice)
-        while self.bytes > self.max_bytes and self._values:
+        while self.bytes > self.max_bytes:
             self.remove(next(iter(self._values)))
 
     def remove(self, key: str) -> None:

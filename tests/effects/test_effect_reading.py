@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from stepedit_fx.effects.chain import Effect, External, Parallel, Series, active
 from stepedit_fx.effects.curves import Keyframes, Lfo, Ramp
-from stepedit_fx.effects.reading import check_chain, parse_chain
+from stepedit_fx.effects.reading import parse_chain, read_chain
 from stepedit_fx.effects.table import EFFECTS
 from stepedit_fx.errors import EffectError
 
 
 def problems(data: Any) -> list[str]:
-    return [str(p) for p in check_chain(data)]
+    return [str(p) for p in read_chain(data)[1]]
 
 
 def params(data: Any) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def test_what_is_wrong_with_a_curve_is_said_at_its_place(
 
 def test_everything_wrong_is_said_at_once() -> None:
     data = [{"Reverb": {"room_size": 2, "wet": 1}}, "Nope", {"Mix": [[{"Gain": {"gain_db": 99}}]]}]
-    assert [p.path for p in check_chain(data)] == [
+    assert [p.path for p in read_chain(data)[1]] == [
         (0, "Reverb", "room_size"),
         (0, "Reverb", "wet"),
         (1,),
@@ -210,7 +210,7 @@ ANY = st.recursive(
 @given(ANY)
 def test_no_data_is_a_crash(data: Any) -> None:
     """Whatever a file holds, it is a chain or a list of problems."""
-    found = check_chain(data)
+    found = read_chain(data)[1]
     if not found:
         chain = parse_chain(data)
         assert parse_chain(chain.items_data()) == chain

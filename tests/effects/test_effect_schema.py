@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepedit_fx.effects.help import EffectLine, effect_lines, markdown, param_lines
-from stepedit_fx.effects.reading import check_chain
+from stepedit_fx.effects.reading import read_chain
 from stepedit_fx.effects.schema import chain_schema, definitions
 from stepedit_fx.effects.table import EFFECTS
 from stepedit_fx.errors import EffectError
@@ -55,13 +55,13 @@ def test_the_schema_is_one() -> None:
 
 @pytest.mark.parametrize("data", GOOD)
 def test_an_editor_takes_what_is_right(data: Any) -> None:
-    assert check_chain(data) == []
+    assert read_chain(data)[1] == []
     VALIDATOR.validate(data)
 
 
 @pytest.mark.parametrize("data", BAD)
 def test_an_editor_marks_what_is_wrong(data: Any) -> None:
-    assert check_chain(data)
+    assert read_chain(data)[1]
     assert not VALIDATOR.is_valid(data)
 
 
@@ -76,7 +76,7 @@ def test_editor_and_check_agree_on_every_number(data: st.DataObject) -> None:
     if spec.name == "Convolution":
         given_params["impulse_response_filename"] = "room.wav"
     chain = [{spec.name: given_params}]
-    assert VALIDATOR.is_valid(chain) == (not check_chain(chain))
+    assert VALIDATOR.is_valid(chain) == (not read_chain(chain)[1])
 
 
 def test_every_parameter_is_described_to_the_editor() -> None:

@@ -213,6 +213,10 @@ def test_memory_is_kept_to_its_limit() -> None:
     store.put(digest("long"), sound(12_000))  # 96 KB: all speeches go, and their voice
     assert (store.info().memory_entries, store.info().memory_bytes) == (1, 96_000)
     assert store.folder is None
+    for too_long in (sound(13_000), spoken(f0=np.zeros(10_000))):  # with its voice, the second
+        store.put(digest("too long"), too_long)
+        assert store.has(digest("long"))  # one result for which there is no room empties nothing
+        assert not store.has(digest("too long"))
 
 
 def test_verify_finds_and_removes_what_is_damaged(tmp_path: Path) -> None:
