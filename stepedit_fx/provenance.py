@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ from stepedit_fx.atomic import write_text
 from stepedit_fx.errors import ReadError, WriteError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.plan import Plan
+from stepedit_fx.store.keys import file_digest as file_digest  # an output's, to its users
 
 FORMAT = 1
 SUFFIX = ".json"
@@ -93,18 +93,6 @@ class Provenance:
 def sidecar(output: Path) -> Path:
     """Where an output's provenance lies: beside it, under its whole name and ``.json``."""
     return output.with_name(output.name + SUFFIX)
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes. Raises ReadError."""
-    try:
-        with path.open("rb") as file:
-            hasher = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                hasher.update(chunk)
-    except OSError as error:
-        raise ReadError.of(path, error.strerror or str(error)) from error
-    return hasher.hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import Engine, check_offered
-from stepedit_fx.errors import ReadError, RequestError, StepEditError
+from stepedit_fx.errors import RequestError, StepEditError
 from stepedit_fx.graph.outputs import output_paths, recording_of
 from stepedit_fx.graph.spec import Graph
 from stepedit_fx.graph.steps import Step, build_steps, uses_engine
@@ -19,7 +18,7 @@ from stepedit_fx.nodes.base import Context, EditNode, Node
 from stepedit_fx.nodes.clone import Clone
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
-from stepedit_fx.store.keys import digest
+from stepedit_fx.store.keys import digest, file_digest
 
 if TYPE_CHECKING:
     from stepedit_fx.store import Store
@@ -200,20 +199,9 @@ def _key(
     fields = node.model_dump(mode="json", exclude=left_out)
     if isinstance(node, Output):
         fields["ending"] = node.ending
-    files = [_file_digest(file) for file in node.reads(graph.folder)]
+    files = [file_digest(file) for file in node.reads(graph.folder)]
     used = engine_key if uses_engine(node) else None
     return digest(node.kind, node.code_version, fields, list(sources), used, files)
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            hasher = hashlib.sha256()
-            while block := file.read(1 << 20):
-                hasher.update(block)
-            return hasher.hexdigest()
-    except OSError as error:
-        raise ReadError.of(path, error.strerror or str(error)) from error
 
 
 def _states(steps: Sequence[PlannedStep], is_stored: Callable[[str], bool]) -> Mapping[str, State]:

@@ -6,6 +6,9 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator
+from pathlib import Path
+
+from stepedit_fx.errors import ReadError
 
 # Every value becomes a one-byte type, the count of what follows, and what follows: no two
 # different values give the same bytes, and no process or platform gives other ones.
@@ -24,6 +27,18 @@ def digest(*values: object) -> str:
     hasher = hashlib.sha256()
     for piece in _encode(values):
         hasher.update(piece)
+    return hasher.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes. Raises ReadError."""
+    try:
+        with path.open("rb") as file:
+            hasher = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                hasher.update(chunk)
+    except OSError as error:
+        raise ReadError.of(path, error.strerror or str(error)) from error
     return hasher.hexdigest()
 
 
