@@ -138,9 +138,12 @@ def change_timbre(
                 at[name] = at[name] * np.interp(frame, grid, spread(voiced, 5))[:, None]
         spectra = _reshape_voice(spectra, rate, at, f0_at, hz, rng)
     shelves: Floats = np.zeros((windows, 1))
-    for name, edge_low, edge_high in (("high_db", 700.0, 1400.0), ("low_db", 450.0, 220.0)):
-        if name in at:
-            shelves = shelves + at[name] * _step(hz, edge_low, edge_high)
+    if "high_db" in at:
+        # A boost eases off by half where sibilants lie, or they would hiss.
+        eased = _step(hz, 700.0, 1400.0) * (1 - 0.5 * _step(hz, 4500.0, 7500.0))
+        shelves = at["high_db"] * np.where(at["high_db"] > 0, eased, _step(hz, 700.0, 1400.0))
+    if "low_db" in at:
+        shelves = shelves + at["low_db"] * _step(hz, 450.0, 220.0)
     if np.any(shelves):
         spectra = spectra * np.power(10, shelves / 20).astype(np.float32)
     return to_samples(spectra, size, samples.shape[1])
