@@ -55,7 +55,7 @@ EffectOption = Annotated[
 ]
 StrengthOption = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Of every edit typed here that states none: 0 nothing, 1 in full."),
+    typer.Option(min=0, max=1, help="Of every edit typed that states none: 0 nothing, 1 in full."),
 ]
 
 
