@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 # Takes have nothing in common, so a store used for a batch need not hold much in memory.
 MEMORY_BYTES = 16 << 20
 # Starting a process costs about as much as rendering this many short clips.
-TAKES_WORTH_A_PROCESS = 3
+TAKES_WORTH_A_PROCESS = 10
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def run_batch(
         tell(Event(take.index - 1, step=(step, state)))
 
     count = jobs_for(len(chosen)) if jobs is None else jobs
-    factory = _Worker if count > 1 else _in_this_process(store, stepped)
+    factory = _Worker if count > 1 else _in_this_process(store, stepped, graph)
     done = spread(
         factory, setup, chosen, jobs=count, started=started, cancelled=cancelled or (lambda: False)
     )
@@ -213,9 +213,10 @@ class _Worker:
         setup: _Setup,
         store: Store | None = None,
         stepped: Callable[[Take, str, str], None] | None = None,
+        graph: Graph | None = None,
     ) -> None:
         self.setup = setup
-        self.graph = setup.recipe.graph()
+        self.graph = graph or setup.recipe.graph()
         self.engine = self.graph.open_engine()
         self.store = store or _open_store(setup.store)
         self.stepped = stepped
@@ -285,9 +286,9 @@ class _Worker:
 
 
 def _in_this_process(
-    store: Store, stepped: Callable[[Take, str, str], None]
+    store: Store, stepped: Callable[[Take, str, str], None], graph: Graph
 ) -> Callable[[_Setup], _Worker]:
-    return lambda setup: _Worker(setup, store, stepped)
+    return lambda setup: _Worker(setup, store, stepped, graph)
 
 
 def _open_store(folder: Path | None) -> Store:
