@@ -19,7 +19,7 @@ from stepedit_fx.audio import Audio
 from stepedit_fx.batch import MEMORY_BYTES, run_batch
 from stepedit_fx.files import write_audio
 from stepedit_fx.graph import Graph
-from stepedit_fx.provenance import Recipe
+from stepedit_fx.provenance import GraphSource
 from stepedit_fx.shipped import shipped
 from stepedit_fx.store import Store
 from stepedit_fx.takes import find_takes
@@ -69,7 +69,7 @@ def _first_and_again(path: Path, work: Path, rounds: int) -> list[Row]:
 
 def _one_round(path: Path, take: Path, base: Path) -> dict[str, tuple[float, float]]:
     """Seconds of the first run and of the same again, by way of running, in fresh folders."""
-    graph, recipe, takes = Graph.load(path), Recipe.load(path), find_takes([str(take)])
+    graph, graph_source, takes = Graph.load(path), GraphSource.load(path), find_takes([str(take)])
     kept = Store(base / "memory")
 
     def from_disk() -> None:
@@ -80,7 +80,7 @@ def _one_round(path: Path, take: Path, base: Path) -> dict[str, tuple[float, flo
 
     def by_batch() -> None:
         store = Store(base / "batch", memory_bytes=MEMORY_BYTES)
-        run_batch(recipe, takes, out_dir=base / "batch-out", store=store, jobs=1)
+        run_batch(graph_source, takes, out_dir=base / "batch-out", store=store, jobs=1)
 
     ways = {
         "Graph.run, results on disk": from_disk,

@@ -20,8 +20,8 @@ from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
 from stepedit_fx.pool import Cancel, WorkerLost, spread
 from stepedit_fx.provenance import (
+    GraphSource,
     Provenance,
-    Recipe,
     check_free,
     file_digest,
     now,
@@ -88,7 +88,7 @@ class Summary:
 class _Setup:
     """What every worker needs; travels between processes."""
 
-    recipe: Recipe
+    graph_source: GraphSource
     out_dir: Path
     store: Path | None
     plugin_folders: tuple[Path, ...]
@@ -96,7 +96,7 @@ class _Setup:
 
 
 def run_batch(
-    recipe: Recipe,
+    graph_source: GraphSource,
     takes: Sequence[Take],
     *,
     out_dir: Path,
@@ -118,11 +118,11 @@ def run_batch(
     write over a recording; GraphError; Cancelled; RenderError where processes cannot be started.
     """
     start = time.perf_counter()
-    graph = recipe.graph()
+    graph = graph_source.graph()
     tell = on_event or (lambda event: None)
     chosen = _given(graph, takes)
     check_takes(graph, chosen, out_dir)
-    setup = _Setup(recipe, out_dir, store.folder, tuple(plugin_folders), force)
+    setup = _Setup(graph_source, out_dir, store.folder, tuple(plugin_folders), force)
     items: dict[int, Item] = {}
 
     def started(index: int) -> None:
@@ -216,7 +216,7 @@ class _Worker:
         graph: Graph | None = None,
     ) -> None:
         self.setup = setup
-        self.graph = graph or setup.recipe.graph()
+        self.graph = graph or setup.graph_source.graph()
         self.engine = self.graph.open_engine()
         self.store = store or _open_store(setup.store)
         self.stepped = stepped
@@ -270,7 +270,7 @@ class _Worker:
             sha256=file_digest(path),
             key=step.key,
             node=step.id,
-            recipe=self.setup.recipe,
+            graph_source=self.setup.graph_source,
             graph={"name": self.graph.name, "digest": self.graph.digest},
             source=take.path,
             index=take.index,

@@ -29,7 +29,7 @@ _LIBRARIES = ("numpy", "scipy", "pedalboard", "praat-parselmouth", "soundfile", 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GraphSource:
     """A graph as it was asked for: enough to make it again elsewhere, or next year.
 
     text: the graph file's. file: its name in messages. folder: what paths in it are relative to.
@@ -49,8 +49,8 @@ class Recipe:
         *,
         sets: Iterable[str] = (),
         variables: Mapping[str, str] | None = None,
-    ) -> Recipe:
-        """The recipe of a graph file that loads. Raises ReadError, GraphError."""
+    ) -> GraphSource:
+        """The source of a graph file that loads. Raises ReadError, GraphError."""
         Graph.load(path, sets=tuple(sets), variables=variables)
         text = path.read_text(encoding="utf-8-sig")
         return cls(text, str(path), path.parent.absolute(), tuple(sets), dict(variables or {}))
@@ -80,7 +80,7 @@ class Provenance:
     sha256: str
     key: str
     node: str
-    recipe: Recipe
+    graph_source: GraphSource
     graph: Mapping[str, Any]
     source: Path | None
     index: int
@@ -129,7 +129,7 @@ def now() -> str:
 
 def write_provenance(output: Path, provenance: Provenance) -> None:
     """Put the provenance beside its output, whole or not at all. Raises WriteError."""
-    recipe, source = provenance.recipe, provenance.source
+    graph_source, source = provenance.graph_source, provenance.source
     data = {
         "provenance": FORMAT,
         "output": provenance.output,
@@ -141,11 +141,11 @@ def write_provenance(output: Path, provenance: Provenance) -> None:
         "index": provenance.index,
         "graph": {
             **provenance.graph,
-            "file": recipe.file,
-            "folder": _located(recipe.folder, output.parent),
-            "sets": list(recipe.sets),
-            "vars": dict(recipe.variables),
-            "text": recipe.text,
+            "file": graph_source.file,
+            "folder": _located(graph_source.folder, output.parent),
+            "sets": list(graph_source.sets),
+            "vars": dict(graph_source.variables),
+            "text": graph_source.text,
         },
         "engine": dict(provenance.engine),
         "steps": dict(provenance.steps),
@@ -204,7 +204,7 @@ def read_provenance(output: Path) -> Provenance | None:
 
 def _parsed(data: dict[str, Any], folder: Path) -> Provenance:
     graph = dict(data["graph"])
-    recipe = Recipe(
+    graph_source = GraphSource(
         text=str(graph.pop("text")),
         file=str(graph.pop("file")),
         folder=_found(graph.pop("folder"), folder),
@@ -216,7 +216,7 @@ def _parsed(data: dict[str, Any], folder: Path) -> Provenance:
         sha256=str(data["sha256"]),
         key=str(data["key"]),
         node=str(data["node"]),
-        recipe=recipe,
+        graph_source=graph_source,
         graph=graph,
         source=None if data["input"] is None else _found(data["input"], folder),
         index=int(data["index"]),

@@ -62,7 +62,7 @@ def _rendered_again(
 ) -> Verdict:
     from stepedit_fx.files import read_audio
 
-    graph = known.recipe.graph()
+    graph = known.graph_source.graph()
     if known.node not in graph.nodes or not isinstance(graph.nodes[known.node].node, Output):
         return Verdict(output, "failed", f"its graph has no output '{known.node}'")
     with tempfile.TemporaryDirectory(prefix="stepedit-verify-") as folder:

@@ -11,7 +11,7 @@ import soundfile
 
 from stepedit_fx.batch import run_batch
 from stepedit_fx.errors import ReadError
-from stepedit_fx.provenance import Recipe, read_provenance, sidecar
+from stepedit_fx.provenance import GraphSource, read_provenance, sidecar
 from stepedit_fx.store import Store
 from stepedit_fx.takes import find_takes
 from stepedit_fx.verification import verify_output
@@ -23,7 +23,7 @@ def output(tmp_path: Path, short_clip: Path) -> Path:
     work = tmp_path / "work"
     work.mkdir()
     shutil.copy(short_clip, work / "take.wav")
-    recipe = Recipe(
+    graph_source = GraphSource(
         text="name: g\nvars: {mood: sad}\nchain: [{emotion: '${mood}'}, {style: whisper}]\n",
         file="g.yaml",
         folder=work,
@@ -31,7 +31,7 @@ def output(tmp_path: Path, short_clip: Path) -> Path:
         variables={"mood": "happy"},
     )
     takes = find_takes([str(work / "take.wav")])
-    summary = run_batch(recipe, takes, out_dir=work / "out", store=Store.in_memory())
+    summary = run_batch(graph_source, takes, out_dir=work / "out", store=Store.in_memory())
     return summary.items[0].outputs[0]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stepedit_fx.graph import Graph
-    from stepedit_fx.provenance import Recipe
+    from stepedit_fx.provenance import GraphSource
     from stepedit_fx.store import Store
 
 # Tables that go to a file or a program are not folded to a terminal's width.
@@ -61,24 +61,26 @@ def variables(given: Sequence[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in split}
 
 
-def load_recipe(name: str, sets: Sequence[str] | None, given: Sequence[str] | None) -> Recipe:
+def load_graph_source(
+    name: str, sets: Sequence[str] | None, given: Sequence[str] | None
+) -> GraphSource:
     """The checked graph of a path or shipped name, as it was asked for.
 
     Raises RequestError, and GraphError with every problem.
     """
-    from stepedit_fx.provenance import Recipe
+    from stepedit_fx.provenance import GraphSource
     from stepedit_fx.shipped import find_graph
 
     path = find_graph(name)
     try:
-        return Recipe.load(path, sets=tuple(sets or ()), variables=variables(given))
+        return GraphSource.load(path, sets=tuple(sets or ()), variables=variables(given))
     except ReadError as error:  # an argument that is no graph, not a render that failed
         raise RequestError(error.cause, remedy=error.remedy) from error
 
 
 def load_graph(name: str, sets: Sequence[str] | None, given: Sequence[str] | None) -> Graph:
     """The checked graph of a path or shipped name. Raises RequestError, GraphError."""
-    return load_recipe(name, sets, given).graph()
+    return load_graph_source(name, sets, given).graph()
 
 
 def open_store(

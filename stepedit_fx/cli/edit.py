@@ -13,7 +13,7 @@ from stepedit_fx.cli.common import JsonOption, NoStoreOption, PluginsOption, Sto
 from stepedit_fx.errors import GraphError, RequestError
 
 if TYPE_CHECKING:
-    from stepedit_fx.provenance import Recipe
+    from stepedit_fx.provenance import GraphSource
 
 _ORDER = "stepedit_fx.cli.edit.order"
 
@@ -113,16 +113,16 @@ def edit(
     )
 
 
-def _checked(text: str) -> Recipe:
-    """The recipe of a graph that nobody wrote: what is wrong in it is told without lines."""
-    from stepedit_fx.provenance import Recipe
+def _checked(text: str) -> GraphSource:
+    """The source of a graph that nobody wrote: what is wrong in it is told without lines."""
+    from stepedit_fx.provenance import GraphSource
 
-    recipe = Recipe(text=text, file="<edit>", folder=Path.cwd())
+    graph_source = GraphSource(text=text, file="<edit>", folder=Path.cwd())
     try:
-        recipe.graph()
+        graph_source.graph()
     except GraphError as error:
         raise RequestError("\n".join(problem.message for problem in error.problems)) from error
-    return recipe
+    return graph_source
 
 
 def _graph_text(
@@ -231,11 +231,11 @@ def _preset(name: str) -> list[dict[str, Any]]:
     """The chain of a preset, without its input and output. Raises GraphError for a file of one."""
     from stepedit_fx.graph.document import read_yaml
     from stepedit_fx.graph.tree import Map, Mark, plain
-    from stepedit_fx.provenance import Recipe
+    from stepedit_fx.provenance import GraphSource
     from stepedit_fx.shipped import find_preset
 
-    recipe = Recipe.load(find_preset(name))
-    top = read_yaml(recipe.text, Mark(recipe.file), [])
+    graph_source = GraphSource.load(find_preset(name))
+    top = read_yaml(graph_source.text, Mark(graph_source.file), [])
     chain = top.get("chain") if isinstance(top, Map) else None
     if not isinstance(top, Map) or chain is None or top.get("vars") is not None:
         raise RequestError(

@@ -19,7 +19,7 @@ from stepedit_fx.cli.common import (
     StoreOption,
     VarOption,
     console,
-    load_recipe,
+    load_graph_source,
     open_store,
     print_json,
     print_table,
@@ -28,7 +28,7 @@ from stepedit_fx.errors import RequestError
 
 if TYPE_CHECKING:
     from stepedit_fx.batch import Event, Item, Summary
-    from stepedit_fx.provenance import Recipe
+    from stepedit_fx.provenance import GraphSource
 
 # Longer lists show what went wrong, and count the rest.
 SHOWN_ITEMS = 30
@@ -59,7 +59,7 @@ def run(
 ) -> None:
     """Run recordings through a graph. A bad file stops nothing; outputs up to date are kept."""
     render(
-        load_recipe(graph, sets, var),
+        load_graph_source(graph, sets, var),
         inputs or [],
         out_dir=out_dir,
         jobs=jobs,
@@ -72,7 +72,7 @@ def run(
 
 
 def render(
-    recipe: Recipe,
+    graph_source: GraphSource,
     inputs: Sequence[str],
     *,
     out_dir: Path,
@@ -93,7 +93,7 @@ def render(
     opened = open_store(store, none=no_store, memory_bytes=MEMORY_BYTES)
     with _progress(len(takes)) as on_event:
         summary = run_batch(
-            recipe,
+            graph_source,
             takes,
             out_dir=out_dir,
             store=opened,

@@ -175,7 +175,7 @@ def _check_duration(info: FileInfo, max_duration_s: float | None) -> None:
         raise ReadError.of(
             info.path,
             f"is {_length(info.duration_s)} long; at most {_length(max_duration_s)} is taken",
-            "Cut it into shorter files, or raise the limit.",
+            "Cut it into shorter files, or raise max_duration_s of the input.",
         )
 
 
