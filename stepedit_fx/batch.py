@@ -36,7 +36,7 @@ from stepedit_fx.takes import Take
 logger = logging.getLogger(__name__)
 
 # Takes have nothing in common, so a store used for a batch need not hold much in memory.
-MEMORY_BYTES = 16 << 20
+MEMORY_BYTES = 4 << 20
 # Starting a process costs about as much as rendering this many short clips.
 TAKES_WORTH_A_PROCESS = 10
 
