@@ -10,6 +10,7 @@ import io
 import logging
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -201,11 +202,14 @@ def _pack(integers: NDArray[np.int32], bits: int) -> bytes:
 
 
 class _Sink(io.RawIOBase):
-    """Lets libsndfile write to an open file and keeps the error it would print and forget."""
+    """Lets libsndfile write to an open file and keeps the error it would print and forget.
+
+    error: set from outside, too, to have the encoding stop.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
     def write(self, data: Any, /) -> int:
         if self.error is None:
@@ -228,27 +232,43 @@ class _Sink(io.RawIOBase):
 
 
 def _encode(path: Path, file: BinaryIO, audio: Audio, form: _Format, subtype: str) -> None:
-    bits = form.codings[subtype].bits
+    """Have libsndfile write the samples, in a thread, for as long as nobody interrupts.
+
+    Ctrl-C is raised in the main thread, wherever that is; inside what libsndfile calls back it
+    would be printed and forgotten, and a file with a hole in it be taken for whole.
+    """
     sink = _Sink(file)
-    try:
-        with soundfile.SoundFile(
-            sink,
-            "w",
-            samplerate=audio.sample_rate,
-            channels=audio.channels,
-            format=form.name,
-            subtype=subtype,
-            **dict(form.quality),
-        ) as sound:
-            for block in _blocks(audio):
-                if bits:  # libsndfile truncates floats; it takes integers from the top bit down
-                    sound.write(_to_integers(block, bits) << (32 - bits))
-                else:
-                    sound.write(np.clip(block, -1.0, 1.0))
-    except soundfile.LibsndfileError as error:
-        if sink.error is None:
-            raise WriteError.of(
-                path, f"cannot be encoded: {error.error_string}", "Write .wav instead."
-            ) from error
+    with ThreadPoolExecutor(1) as pool:
+        encoding = pool.submit(_encode_to, sink, audio, form, subtype)
+        try:
+            encoding.result()
+        except soundfile.LibsndfileError as error:
+            if sink.error is None:
+                raise WriteError.of(
+                    path, f"cannot be encoded: {error.error_string}", "Write .wav instead."
+                ) from error
+        except BaseException as error:
+            sink.error = error
+            raise
     if sink.error is not None:
         raise sink.error
+
+
+def _encode_to(sink: _Sink, audio: Audio, form: _Format, subtype: str) -> None:
+    bits = form.codings[subtype].bits
+    with soundfile.SoundFile(
+        sink,
+        "w",
+        samplerate=audio.sample_rate,
+        channels=audio.channels,
+        format=form.name,
+        subtype=subtype,
+        **dict(form.quality),
+    ) as sound:
+        for block in _blocks(audio):
+            if sink.error is not None:
+                break
+            if bits:  # libsndfile truncates floats; it takes integers from the top bit down
+                sound.write(_to_integers(block, bits) << (32 - bits))
+            else:
+                sound.write(np.clip(block, -1.0, 1.0))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +194,19 @@ def test_a_graph_can_be_checked_before_it_runs() -> None:
     assert check_writable("out.flac", "PCM_16") == "PCM_16"
     with pytest.raises(WriteError, match="MP3 has no subtype"):
         check_writable("out.mp3", "PCM_16")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a signal cannot be sent to oneself")
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_ctrl_c_while_encoding_ends_it_and_leaves_what_was_there(tmp_path: Path, name: str) -> None:
+    """libsndfile would swallow it, and a file with a hole in it go over the old one."""
+    path = tmp_path / name
+    path.write_bytes(b"what was there")
+    drawn = RNG.standard_normal((2, 3_000_000), np.float32)
+    audio = Audio(drawn * np.float32(0.1), 48_000)  # a minute: takes a second or more
+    interrupt = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        write_audio(path, audio)
+    assert path.read_bytes() == b"what was there"
+    assert list(tmp_path.iterdir()) == [path]
