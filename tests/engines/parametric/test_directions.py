@@ -1,4 +1,4 @@
-"""Every emotion and style changes the sample clip the way its recipe's sources say."""
+"""Every emotion and style changes a voice the way its recipe's sources say."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ import pytest
 
 from benchmarks.directions import rows
 
-
-@pytest.fixture(scope="module")
-def table(sample_clip: Path):
-    return rows(sample_clip.parent)
+REPO = Path(__file__).parents[3]
+RECORDINGS = REPO.parent / "shared" / "speech"
 
 
-def test_measured_changes_go_the_way_of_the_recipe(table) -> None:
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(REPO / "examples" / "audio", id="sample clip"),
+        pytest.param(
+            RECORDINGS,
+            id="recordings",
+            marks=pytest.mark.skipif(not RECORDINGS.is_dir(), reason="no ../shared/speech"),
+        ),
+    ],
+)
+def test_measured_changes_go_the_way_of_the_recipe(folder: Path) -> None:
+    table = rows(folder)
     wrong = [f"{tag}: {f} {c}" for tag, cells in table.items() for f, c in cells.items() if c.wrong]
     assert not wrong
     assert sum(any(cell.expected) for cells in table.values() for cell in cells.values()) > 30
