@@ -130,8 +130,9 @@ class _Painter:
         """Every pause, head and tail too, blended by the amount towards at most keep_s."""
         out = np.zeros(self.analysis.frames)
         share = min(self.amount, 1.0)
+        so_far = np.exp(limited(self.curves, "stretch_ln", self.analysis.frames))
         for first, end in self.analysis.pauses:
-            length_s = (end - first) * FRAME_S
+            length_s = float(so_far[first:end].sum()) * FRAME_S
             target_s = (1 - share) * length_s + share * min(length_s, keep_s)
             out[first:end] = np.log(target_s / length_s)
         return "stretch_ln", out

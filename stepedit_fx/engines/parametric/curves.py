@@ -22,8 +22,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "gain_db": (-40.0, 12.0),
     "high_db": (-24.0, 18.0),  # shelf above 1 kHz
     "low_db": (-24.0, 12.0),  # shelf below 300 Hz
-    "formant_ln": (-0.45, 0.45),  # vocal tract length: 0.64 to 1.57 times
-    "breath": (0.0, 1.0),  # aspiration beside the voice; 1 is as loud as the voice
+    "formant_ln": (-0.45, 0.45),  # formant frequencies: 0.64 to 1.57 times
+    "breath": (0.0, 1.0),  # aspiration beside the voice; a quarter is as loud above 3 kHz
     "whisper": (0.0, 1.0),  # share of the voicing replaced by noise
     "denoise": (0.0, 1.0),  # how much of the background is taken away
     "jitter": (0.0, 0.08),  # change of the period from cycle to cycle, as a fraction

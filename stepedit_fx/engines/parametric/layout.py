@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.curves import Curve, limited
 from stepedit_fx.measures import FRAME_S
 
-MAX_PIECE_S = 15.0  # keeps memory flat, whatever the file's length
+MAX_PIECE_S = 15.0  # bounds what a piece takes while it is rendered
 SEARCH_S = 3.0  # how far from the even cut a quieter place is looked for
 
 
@@ -55,38 +55,27 @@ def lay_out(
     shift = 0
     for first, end, pause, insert in _spans(analysis, inserts):
         at, until = round(float(position[first])), round(float(position[end]))
-        length = until - at
-        insert_at = 0
+        length, insert_at = until - at, 0
         if insert is not None:
-            needed = len(insert.samples) + 2 * insert.room
-            grown = max(length, needed)
-            # A breath belongs to what follows: it sits late in a pause that is longer than it.
-            insert_at = grown - insert.room - len(insert.samples)
-            pieces.append(
-                Piece(
-                    analysis.sample_of(first),
-                    analysis.sample_of(end),
-                    at + shift,
-                    grown,
-                    True,
-                    insert,
-                    insert_at,
-                )
-            )
-            shift += grown - length
-        else:
-            pieces.append(
-                Piece(analysis.sample_of(first), analysis.sample_of(end), at + shift, length, pause)
-            )
+            length = max(length, len(insert.samples) + 2 * insert.room)
+            # A breath belongs to what follows, so it sits late in a pause longer than it; but
+            # after the last word it follows that.
+            late = length - insert.room - len(insert.samples)
+            insert_at = insert.room if end >= analysis.frames - 1 else late
+        span = (analysis.sample_of(first), analysis.sample_of(end))
+        pieces.append(
+            Piece(*span, at + shift, length, pause or insert is not None, insert, insert_at)
+        )
+        shift += length - (until - at)
     return tuple(pieces)
 
 
 def _positions(analysis: Analysis, curves: Mapping[str, Curve]) -> np.ndarray:
     """The output sample of each frame of the source, sounds left out, (frames,)."""
-    if "stretch_ln" not in curves:
-        return np.array([analysis.sample_of(k) for k in range(analysis.frames)], np.float64)
-    stretch = np.exp(limited(curves, "stretch_ln", analysis.frames).astype(np.float64))
     source = np.array([analysis.sample_of(k) for k in range(analysis.frames)], np.float64)
+    if "stretch_ln" not in curves:
+        return source
+    stretch = np.exp(limited(curves, "stretch_ln", analysis.frames).astype(np.float64))
     # Frame k's factor holds from k to k + 1: spans of frames are then exact sums.
     steps = np.diff(source) * stretch[:-1]
     return np.concatenate([[0.0], np.cumsum(steps)])
@@ -142,4 +131,4 @@ def map_time(pieces: Sequence[Piece], analysis: Analysis, seconds: float) -> flo
 
 def total_length(pieces: Sequence[Piece]) -> int:
     """Output samples in all."""
-    return max(accumulate((p.at + p.length for p in pieces), max), default=0)
+    return max((p.at + p.length for p in pieces), default=0)

@@ -111,12 +111,12 @@ def _read(path: Path) -> Recipe:
         if path.stat().st_size > MAX_BYTES:
             raise ReadError.of(path, f"larger than a recipe may be ({MAX_BYTES} bytes)")
         recipe = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ReadError.of(path, f"not a readable recipe: {error}", "Write it as YAML.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ReadError.of(path, f"not a recipe: {where}: {first['msg']}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ReadError.of(path, f"not a readable recipe: {error}", "Write it as YAML.") from error
     wrong = _check_numbers(recipe)
     if wrong:
         raise ReadError.of(path, wrong)

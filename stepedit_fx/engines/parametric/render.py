@@ -134,6 +134,8 @@ class Renderer:
 
     def _speech(self, piece: Piece, half: int) -> Samples:
         """A piece with `half` samples more on both sides, (channels, half + length + half)."""
+        if piece.length == 0:  # a sliver between two cuts that was sped up to nothing
+            return self._still(piece.first - half, piece.first + half)
         pitch = self._used(("pitch_st",), piece.first, piece.end).get("pitch_st")
         if pitch is None and piece.length == piece.end - piece.first:
             return self._still(piece.first - half, piece.end + half)
@@ -194,7 +196,8 @@ def _seam_in(out: Samples, body: Samples, at: int, half: int) -> None:
     body = body[:, first - (at - half) : end - (at - half)]
     seam = min(at + half, end) - first
     if at > 0:
-        fade = (np.arange(seam) + 0.5).astype(np.float32) / np.float32(2 * half)
+        cut = first - (at - half)  # of the seam's start, where the piece is at the very front
+        fade = (np.arange(cut, cut + seam) + 0.5).astype(np.float32) / np.float32(2 * half)
         before = out[:, first : first + seam]
         body = np.array(body)
         body[:, :seam] = before + fade * (body[:, :seam] - before)

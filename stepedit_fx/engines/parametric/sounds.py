@@ -91,11 +91,11 @@ class _Maker:
         self.rng = rng
         self.mono = analysis.samples.mean(axis=0, dtype=np.float64)
         self.analysis = analysis
-        in_speech = [
-            self.mono[analysis.sample_of(a) : analysis.sample_of(b)] for a, b in analysis.phrases
-        ]
-        speech = np.concatenate(in_speech) if in_speech else self.mono
-        self.speech_rms = float(np.sqrt(np.mean(np.square(speech)))) if len(speech) else 0.0
+        spans = [(analysis.sample_of(a), analysis.sample_of(b)) for a, b in analysis.phrases]
+        in_speech = [analysis.samples[:, a:b] for a, b in spans] or [analysis.samples]
+        speech = np.concatenate(in_speech, axis=1)
+        # Of all channels alike: a voice on one side alone is as loud as it is there.
+        self.speech_rms = float(np.sqrt(np.mean(np.square(speech)))) if speech.size else 0.0
 
     def seconds(self, length: float) -> Floats:
         """Time from 0 to `length` seconds, varied by up to 10 %."""
@@ -117,8 +117,9 @@ class _Maker:
             size : size + length
         ]
         high = min(high_hz, 0.45 * self.rate)
+        low = min(low_hz, 0.5 * high)
         return np.asarray(
-            sosfilt(butter(2, [low_hz, high], "bandpass", fs=self.rate, output="sos"), out)
+            sosfilt(butter(2, [low, high], "bandpass", fs=self.rate, output="sos"), out)
         )
 
     def voice(self, f0_hz: Floats) -> Floats:

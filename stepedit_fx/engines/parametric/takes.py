@@ -15,7 +15,7 @@ import numpy as np
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.parametric.analysis import Analysis, analyse, analysis_of
 from stepedit_fx.engines.parametric.apply import amount_of, apply_recipe
-from stepedit_fx.engines.parametric.curves import LIMITS, Curve
+from stepedit_fx.engines.parametric.curves import LIMITS, Curve, limited
 from stepedit_fx.engines.parametric.layout import Insert, Piece, lay_out, map_time
 from stepedit_fx.engines.parametric.recipes import Recipe
 from stepedit_fx.engines.parametric.render import Renderer
@@ -114,7 +114,7 @@ def _inserts(take: Speech, analysis: Analysis, curves: Mapping[str, Curve]) -> l
     """The sounds of a take, made. Pitch follows the voice as edited."""
     out = []
     names = sorted(MAKERS)
-    pitch_st = float(np.median(curves["pitch_st"])) if "pitch_st" in curves else 0.0
+    pitch_st = float(np.median(limited(curves, "pitch_st", analysis.frames)))
     for which, frame, strength, seed in take.codes.get("sounds", ()):
         samples = make_sound(names[int(which)], analysis, float(strength), pitch_st, int(seed))
         out.append(Insert(int(frame), samples, round(ROOM_S * analysis.rate)))

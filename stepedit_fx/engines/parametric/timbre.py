@@ -7,7 +7,7 @@ of its own, before time and pitch move: it needs the background as it was record
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ NEEDS_SPECTRA = ("formant_ln", "whisper", "breath", "high_db", "low_db")
 WINDOW_S = 0.04  # two or three periods of a low voice, short enough for plosives
 OVERLAP = 4
 MAX_FORMANT_GAIN_DB = 18.0
+MAX_NOISE_BLOCKS = 40  # of 64 windows: about a minute says what the background is
+SILENT_POWER = 1e-9  # of a window's spectrum in all: less is a gate or an edit, not a room
 DENOISE_FLOOR_DB = -18.0  # what stays of the background masks the musical noise
 ENVELOPE_QUEFRENCY_S = 0.0028  # formants wider than about 350 Hz count as envelope
 # Under noise formants are wider (the glottis is open); narrow ones would ring like a voice.
@@ -67,18 +69,32 @@ def to_samples(spectra: Spectra, size: int, frames: int) -> Samples:
 def noise_spectrum(samples: Samples, rate: int, spans: tuple[tuple[int, int], ...]) -> Floats:
     """Mean power of the background per bin, (bins,).
 
-    Taken from the spans of samples that are pauses; where those are shorter than 0.2 s in all,
-    the quiet tenth of the whole clip stands in (its mean, brought up to an average's level).
+    Taken from the spans of samples that are pauses; where those hold less than 0.2 s of anything
+    but digital silence, the quiet tenth of the whole clip stands in (its mean, brought up to an
+    average's level). Of long stretches only a part is looked at, evenly spread.
     """
     size = window_size(rate)
     long = [(a, b) for a, b in spans if b - a > 2 * size]
-    if sum(b - a for a, b in long) > 0.2 * rate:
-        powers = [_power(to_spectra(samples[:, a:b], size))[2:-3] for a, b in long]
-        mean: Floats = np.concatenate(powers).mean(axis=0)
+    power = _background([samples[:, a:b] for a, b in long], size)
+    if len(power) * size // OVERLAP > 0.2 * rate:
+        mean: Floats = power.mean(axis=0)
         return mean
-    power = _power(to_spectra(samples, size))
-    quiet: Floats = 2.0 * np.percentile(power, 10, axis=0).astype(np.float32)
+    power = _background([samples], size)
+    if len(power) == 0:
+        return np.zeros(size // 2 + 1)
+    quiet: Floats = 2.0 * np.percentile(power, 10, axis=0)
     return quiet
+
+
+def _background(parts: Sequence[Samples], size: int) -> Floats:
+    """Power of the windows of these parts that are not silence, (windows, bins)."""
+    found = [np.zeros((0, size // 2 + 1))]
+    block = 64 * size
+    blocks = [part[:, at : at + block] for part in parts for at in range(0, part.shape[1], block)]
+    for part in blocks[:: 1 + len(blocks) // MAX_NOISE_BLOCKS]:
+        power = _power(to_spectra(part, size))[2:-3]  # whole windows only
+        found.append(power[power.sum(axis=1) > SILENT_POWER])
+    return np.concatenate(found)
 
 
 def _energy(spectra: Spectra) -> Floats:

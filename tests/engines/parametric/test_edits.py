@@ -174,3 +174,20 @@ def test_an_edit_moves_no_sound(engine, take: Speech) -> None:
     edited = engine.edit([take], [Edit("style", "child")])[0]
     assert edited.voice is take.voice
     assert sum(code.nbytes for code in edited.codes.values()) < take.voice.arrays["samples"].nbytes
+
+
+def test_denoise_works_where_an_editor_left_digital_silence(clip, engine) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, clip.samples.shape).astype(np.float32)
+    gated = (clip.samples + noise).copy()
+    for first, end in find_pauses(
+        track_level(clip.mono(), clip.sample_rate), track_f0(clip.mono(), clip.sample_rate)
+    ):
+        gated[:, first * 240 : end * 240] = 0
+    audio = Audio(gated, clip.sample_rate)
+    wet = engine.decode(engine.edit(engine.encode([audio]), [Edit("denoise")]))[0]
+    assert np.abs(wet.samples - gated).max() > 0.005
+
+
+def test_vad_twice_leaves_the_pauses_that_it_left_once(render) -> None:
+    once, twice = render(Edit("vad")), render(Edit("vad"), Edit("vad"))
+    assert twice.frames == pytest.approx(once.frames, abs=5)

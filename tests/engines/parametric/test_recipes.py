@@ -69,6 +69,7 @@ def test_a_recipe_of_ones_own_adds_a_tag_and_replaces_one(tmp_path: Path, take) 
         ("kind: emotion\ntag: x\nchanges: {rate: {by: 1}}", "source"),
         ("kind: mood\ntag: x\nchanges: {}", "kind"),
         ("- a list", "recipe"),
+        ("kind: emotion\ntag: 2024-13-45", "readable"),
         ("kind: [", "readable"),
         ("!!python/object/apply:os.system [true]", "readable"),
         ("kind: emotion\ntag: " + "x" * 70000, "larger"),

@@ -90,3 +90,21 @@ def test_sounds_go_with_a_clip_that_is_all_one_pause(engine) -> None:
     hum = Audio(np.random.default_rng(0).normal(0, 1e-4, (1, 24000)).astype(np.float32), 24000)
     wet = engine.decode(engine.edit(engine.encode([hum]), [said("[Breathing]")]))[0]
     assert np.isfinite(wet.samples).all()
+
+
+def test_a_laugh_after_the_last_word_follows_it(clip, engine) -> None:
+    """And not the end of a long silence behind it."""
+    tail = np.zeros((1, 3 * clip.sample_rate), np.float32)
+    long = Audio(np.concatenate([clip.samples, tail], axis=1), clip.sample_rate)
+    wet = engine.decode(engine.edit(engine.encode([long]), [said(TEXT + " [Laughter]")]))[0]
+    heard = np.flatnonzero(np.abs(wet.samples[0]) > 0.02)[-1]
+    assert heard < clip.frames + 1.8 * clip.sample_rate
+
+
+def test_a_voice_on_one_side_laughs_as_loud_as_it_speaks(clip, engine) -> None:
+    def laugh(audio: Audio) -> float:
+        wet = engine.decode(engine.edit(engine.encode([audio]), [said("[Laughter] " + TEXT)]))[0]
+        return float(np.abs(wet.samples[0, : clip.sample_rate]).max())
+
+    one_side = Audio(np.concatenate([clip.samples, 0 * clip.samples]), clip.sample_rate)
+    assert laugh(one_side) == pytest.approx(laugh(clip), rel=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stepedit_fx.engines.parametric.render import limit_peaks
+from stepedit_fx.engines.parametric.render import _seam_in, limit_peaks
 from stepedit_fx.engines.parametric.stretch import change_pitch_and_time, read_between
 from stepedit_fx.measures import semitones, track_f0
 
@@ -63,3 +63,9 @@ def test_the_limiter_holds_the_ceiling_and_leaves_quiet_parts_alone() -> None:
     assert np.abs(held).max() <= 0.5
     assert np.array_equal(held[:, :8000], samples[:, :8000])
     assert np.array_equal(held[:, -8000:], samples[:, -8000:])
+
+
+def test_a_seam_near_the_very_front_has_no_step() -> None:
+    out, body = np.zeros((1, 1000), np.float32), np.ones((1, 400), np.float32)
+    _seam_in(out, body, 20, 80)
+    assert np.abs(np.diff(out[0, :340])).max() < 0.01
