@@ -21,7 +21,7 @@ Floats = NDArray[np.floating[Any]]
 
 OVERSAMPLING = 4  # a cubic between samples is clean to the ear only well below Nyquist
 # R3 applies a new ratio to sound that went in this part of its window before (measured with
-# bursts, 8 to 96 kHz): with a window of 1024, with a longer one.
+# bursts at 32 and 48 kHz): with a window of 1024, with a longer one.
 EARLY_WINDOWS = (0.32, 0.60)
 
 
