@@ -41,7 +41,7 @@ $(VENV)/base.done: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	@touch $@
 
 $(VENV)/dev.done: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
-	$(INSTALL) -e ".[dev]"
+	$(INSTALL) -e ".[dev,step-audio]"
 	@touch $@ $(VENV)/base.done
 
 $(VENV)/pyvenv.cfg:
