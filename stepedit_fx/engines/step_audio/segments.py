@@ -1,0 +1,151 @@
+"""Long takes as segments the model can take, each with its share of the words.
+
+The published model was trained on clips of up to half a minute; a longer take is cut at pauses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+import numpy as np
+
+from stepedit_fx.audio import Samples
+from stepedit_fx.measures import FRAME_S, find_pauses, track_level
+from stepedit_fx.speech import Transcript
+from stepedit_fx.tags import parse_sounds, split_words, word_spans
+
+LONGEST_S = 28.0
+SHORTEST_S = 12.0  # a cut is not looked for before this: context is what the model lives on
+NO_PAUSE_S = 8.0  # without a pause, the quietest spot of this much before the longest
+SNAP_WORDS = 3  # how far a share of words may end from its time to end at punctuation
+# Reading aloud, slow rather than fast: seconds for a word, and for a Chinese or Japanese character
+# or a Korean syllable (Pellegrino et al. 2011: 5 to 8 syllables a second).
+WORD_S, CHARACTER_S = 0.45, 0.25
+_CLAUSE_END = re.compile(r"[.!?;:,。！？；：，、…]")
+_SENTENCE = re.compile(r".+?(?:[.!?。！？…]+[\"'”’)\]]*\s*|\n+|$)", re.DOTALL)
+
+Span = tuple[int, int]
+
+
+def cut_at_pauses(mono: Samples, rate: int, longest_s: float = LONGEST_S) -> list[Span]:
+    """Frames (start, end) of segments of at most `longest_s` that together cover a take."""
+    frames = len(mono)
+    if frames <= longest_s * rate:
+        return [(0, frames)]
+    level_db = track_level(mono, rate)
+    pauses = find_pauses(level_db, np.zeros(len(level_db)))
+    cuts = [0]
+    while (frames - cuts[-1]) / rate > longest_s:
+        start_s = cuts[-1] / rate
+        earliest_s, latest_s = start_s + min(SHORTEST_S, longest_s / 2), start_s + longest_s
+        middles = [
+            (b - a, (a + b) / 2 * FRAME_S)
+            for a, b in pauses
+            if earliest_s <= (a + b) / 2 * FRAME_S <= latest_s
+        ]
+        cut_s = max(middles)[1] if middles else _quietest_s(level_db, latest_s)
+        cuts.append(round(cut_s * rate))
+    return list(zip(cuts, [*cuts[1:], frames], strict=True))
+
+
+def _quietest_s(level_db: np.ndarray, latest_s: float) -> float:
+    last = int(latest_s / FRAME_S)
+    first = int((latest_s - min(NO_PAUSE_S, LONGEST_S / 2)) / FRAME_S)
+    return (first + int(np.argmin(level_db[first:last]))) * FRAME_S
+
+
+def share_words(transcript: Transcript, spans_s: Sequence[tuple[float, float]]) -> list[Span]:
+    """Which words (first, end) of a transcript each span of time holds; all words, in order.
+
+    By the words' times where they are known, else by the spans' lengths, ended at punctuation
+    where some is near.
+    """
+    spans = word_spans(transcript.text)
+    if len(spans_s) == 1:
+        return [(0, len(spans))]
+    if transcript.words and len(transcript.words) == len(spans):
+        middles = [(word.start_s + word.end_s) / 2 for word in transcript.words]
+        ends = [sum(middle < later for middle in middles) for later, _ in spans_s[1:]]
+    else:
+        until = np.cumsum([end - start for start, end in spans_s])
+        wanted = [round(float(len(spans) * t / until[-1])) for t in until[:-1]]
+        ends = [_at_clause_end(transcript.text, spans, end) for end in wanted]
+    edges = [0, *np.maximum.accumulate(ends).tolist(), len(spans)]
+    return list(pairwise(edges))
+
+
+def _at_clause_end(text: str, spans: Sequence[Span], wanted: int) -> int:
+    """The nearest number of words after which a clause ends, if one is near."""
+    for distance in range(SNAP_WORDS + 1):
+        for end in (wanted + distance, wanted - distance):
+            if 0 < end < len(spans) and _CLAUSE_END.search(text[spans[end - 1][1] : spans[end][0]]):
+                return end
+    return min(max(wanted, 0), len(spans))
+
+
+def cut_text(text: str, shares: Sequence[Span]) -> list[str]:
+    """The text of each share of its words, punctuation with the word before it."""
+    spans = word_spans(text)
+    starts = [spans[first][0] if first < len(spans) else len(text) for first, _ in shares]
+    starts = [0, *starts[1:]]
+    return [
+        text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True)
+    ]
+
+
+def cut_text_with_sounds(text: str, spoken: str, shares: Sequence[Span]) -> list[str]:
+    """A text with sounds in brackets, cut where the spoken text is cut into shares.
+
+    text: may differ from `spoken` in some words. A share without sounds gives "".
+    """
+    if len(shares) == 1:
+        return [text]
+    plain, sounds = parse_sounds(text)
+    said, wanted = split_words(spoken.lower()), split_words(plain.lower())
+    edges = [_matching(said, wanted, end) for _, end in shares]
+    edges[-1] = len(wanted)
+    moved = list(pairwise([0, *edges]))
+    spans = word_spans(plain)
+    out = []
+    for index, ((first, end), part) in enumerate(zip(moved, cut_text(plain, moved), strict=True)):
+        last = index == len(moved) - 1
+        mine = [s for s in sounds if first <= s.before_word and (s.before_word < end or last)]
+        offset = next((spans[first][0] for _ in mine if first and first < len(spans)), 0)
+        for sound in reversed(mine):
+            word = sound.before_word
+            at = spans[word][0] - offset if word < min(end, len(spans)) else len(part)
+            after = part[at:]
+            part = f"{part[:at].rstrip()} [{sound.tag}] {after}".strip()
+        out.append(part if mine else "")
+    return out
+
+
+def _matching(said: Sequence[str], wanted: Sequence[str], end: int) -> int:
+    """How many words of `wanted` stand for the first `end` words of `said`."""
+    blocks = SequenceMatcher(None, said, wanted, autojunk=False).get_matching_blocks()
+    block = max((b for b in blocks if b.a <= end), key=lambda b: b.a)
+    return max(0, min(len(wanted), block.b + end - block.a))
+
+
+def spoken_s(text: str) -> float:
+    """Roughly how long a text takes to say; for length budgets, so rather long."""
+    words = split_words(text)
+    short = sum(len(word) == 1 and word >= "\u3040" for word in words)
+    return short * CHARACTER_S + (len(words) - short) * WORD_S
+
+
+def cut_sentences(text: str, longest_s: float = LONGEST_S) -> list[str]:
+    """A text as pieces of whole sentences, each about `longest_s` when said.
+
+    A sentence that is longer stays whole: the model may still do it.
+    """
+    pieces: list[str] = []
+    for sentence in (match.group() for match in _SENTENCE.finditer(text)):
+        if pieces and spoken_s(pieces[-1] + sentence) <= longest_s:
+            pieces[-1] += sentence
+        elif sentence.strip():
+            pieces.append(sentence)
+    return [piece.strip() for piece in pieces]
