@@ -1,0 +1,171 @@
+"""Attention of the language model: grouped queries and a sqrt-ALiBi bias instead of positions.
+
+A query at place i sees the key at j <= i with ``-slope[head] * sqrt(i - j)`` added to its logit.
+Only distances count, so padding on the left changes nothing.
+
+The bias is one number per head, query and key. It is made once for all layers, and for few enough
+queries at a time that it stays small. FlexAttention computes it inside its kernel instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # its usual name
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+# Elements of bias at once: 64 MB of float32 on a CPU; a GPU is faster with longer pieces.
+MOST_BIAS_CPU = 16 * 2**20
+MOST_BIAS_GPU = 128 * 2**20
+FLEX_BLOCK = 128  # FlexAttention's block; with fewer queries it takes another kernel
+
+
+@lru_cache(maxsize=16)
+def slopes(heads: int, device: torch.device) -> Tensor:
+    """The bias of each head per square root of distance, (heads,) float32.
+
+    With m the largest power of two in `heads`: 2^(-8k/m) for k = 1..m, then every second slope of
+    2m heads for the rest. Source: the published checkpoint; ALiBi (Press et al., 2022).
+    """
+    whole = 1 << (heads.bit_length() - 1)
+    first = [2.0 ** (-8 * k / whole) for k in range(1, whole + 1)]
+    rest = [2.0 ** (-4 * (2 * k - 1) / whole) for k in range(1, heads - whole + 1)]
+    # A tensor made under inference_mode would stay useless for training.
+    with torch.inference_mode(mode=False):
+        return torch.tensor(first + rest, dtype=torch.float32, device=device)
+
+
+def attention_bias(
+    heads: int, first: int, queries: int, valid: Tensor | None, *, like: Tensor
+) -> Tensor:
+    """What is added to the attention logits of queries first .. first + queries - 1.
+
+    valid: (B, keys >= first + queries) bool, False where a key is padding; None if none is.
+    like: a tensor of the wanted dtype and device.
+    Returns (B or 1, heads, queries, first + queries); -inf hides a key. Every query sees itself,
+    so that a row of padding stays finite.
+    """
+    keys = first + queries
+    place = torch.arange(keys, device=like.device)
+    distance = place[first:, None] - place[None, :]  # (queries, keys)
+    root = distance.clamp(min=0).to(torch.float32).sqrt()
+    bias = (root * -slopes(heads, like.device)[:, None, None]).to(like.dtype)  # (H, queries, keys)
+    seen = (distance >= 0)[None, None]
+    if valid is not None:
+        seen = seen & valid[:, None, None, :keys] | (distance == 0)  # (B, 1, queries, keys)
+    return bias.masked_fill(~seen, -torch.inf)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention of H query heads over G groups of keys, without a copy of the keys per head.
+
+    query: (B, H, T, D). key, value: (B, G, keys, D). bias: (B or 1, H, T, keys).
+    Returns (B, H, T, D).
+    """
+    batch, heads, new, width = query.shape
+    groups = key.shape[1]
+    # The heads of a group become more queries of one head: (B, G, H / G * T, D).
+    folded = query.reshape(batch, groups, heads // groups * new, width)
+    mask = bias.reshape(bias.shape[0], groups, heads // groups * new, bias.shape[-1])
+    mixed = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask.to(query.dtype))
+    return mixed.reshape(batch, heads, new, width)
+
+
+def queries_at_once(batch: int, heads: int, keys: int, device: torch.device) -> int:
+    """How many queries' bias may exist at once."""
+    most = MOST_BIAS_CPU if device.type == "cpu" else MOST_BIAS_GPU
+    return max(1, most // (batch * heads * keys))
+
+
+class FlexAttention:
+    """`attend` for a long prompt, the bias computed inside the kernel. For inference.
+
+    Built once a forward call, for all layers. heads: of the query. first, queries, valid: as for
+    `attention_bias`.
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        first: int,
+        queries: int,
+        valid: Tensor | None,
+        device: torch.device,
+        *,
+        compiled: bool = True,
+    ) -> None:
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        self._kernel = _flex(compiled)
+        self._slopes = slopes(heads, device)
+        # A tensor, not a number: a number would be compiled into the kernel.
+        self._first = torch.tensor(first, device=device)
+        self._valid = valid
+        self._mask = create_block_mask(
+            self._sees,
+            B=None if valid is None else valid.shape[0],
+            H=None,
+            Q_LEN=queries,
+            KV_LEN=first + queries,
+            device=str(device),
+        )
+
+    def _sees(self, b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        place = q + self._first
+        if self._valid is None:
+            return k <= place
+        return (k <= place) & self._valid[b, k] | (k == place)
+
+    def _biased(self, score: Tensor, _b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        distance = (q + self._first - k).clamp(min=0).to(torch.float32)
+        return score - self._slopes[h] * distance.sqrt()
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        mixed: Tensor = self._kernel(
+            query, key, value, score_mod=self._biased, block_mask=self._mask, enable_gqa=True
+        )
+        return mixed
+
+
+@lru_cache(maxsize=2)
+def _flex(compiled: bool) -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
+
+
+@lru_cache(maxsize=8)
+def flex_works(
+    device: torch.device, dtype: torch.dtype, heads: int, groups: int, width: int
+) -> bool:
+    """Whether FlexAttention runs on a CUDA device and gives what `attend` gives.
+
+    It needs Triton and a compiler on the machine, which only a trial can tell. Where it does not
+    work, that is logged and `attend` does the work.
+    """
+    if device.type != "cuda":
+        return False
+    generator = torch.Generator(device).manual_seed(0)
+    new = 2 * FLEX_BLOCK
+    query, key, value = (
+        torch.randn(1, n, new, width, generator=generator, device=device, dtype=dtype)
+        for n in (heads, groups, groups)
+    )
+    wanted = attend(query, key, value, attention_bias(heads, 0, new, None, like=query))
+    try:
+        got = FlexAttention(heads, 0, new, None, device)(query, key, value)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ImportError, NotImplementedError, OSError) as error:
+        log.warning("FlexAttention does not run here, attention goes without it: %s", error)
+        return False
+    off = float((got - wanted).abs().max() / wanted.abs().max())
+    if not off < 0.02:  # a bfloat16 kernel differs from another by some 0.01
+        log.warning("FlexAttention differs by %.3g here, attention goes without it", off)
+        return False
+    return True
