@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from stepedit_fx.engines.base import engine_class
 from stepedit_fx.errors import Cancelled, ReadError, RequestError, StepEditError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.outputs import output_paths
@@ -131,7 +132,8 @@ def run_batch(
     def stepped(take: Take, step: str, state: str) -> None:
         tell(Event(take.index - 1, step=(step, state)))
 
-    count = jobs_for(len(chosen)) if jobs is None else jobs
+    suits = 1 if engine_class(graph.engine.kind).is_heavy else jobs_for(len(chosen))
+    count = suits if jobs is None else jobs
     factory = _Worker if count > 1 else _in_this_process(store, stepped, graph)
     done = spread(
         factory, setup, chosen, jobs=count, started=started, cancelled=cancelled or (lambda: False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import ClassVar, Protocol
 
@@ -29,6 +31,8 @@ class Engine(Protocol):
 
     kind: ClassVar[str]
     Settings: ClassVar[type[EngineSettings]]
+    # Whether every process that opens one holds gigabytes of weights, so that a batch uses one.
+    is_heavy: ClassVar[bool]
 
     @property
     def fingerprint(self) -> str:
@@ -49,8 +53,8 @@ class Engine(Protocol):
         """Apply edits[i] to takes[i]. Raises EngineError where an edit cannot be placed."""
         ...
 
-    def clone(self, references: Sequence[Speech], texts: Sequence[str]) -> list[Speech]:
-        """Say texts[i] in the voice of references[i]; offered as kind "clone"."""
+    def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
+        """Say the text of edits[i], of kind "clone", in the voice of references[i]."""
         ...
 
     def decode(self, takes: Sequence[Speech]) -> list[Audio]: ...
@@ -59,7 +63,29 @@ class Engine(Protocol):
 # kind -> module and class. Closed on purpose: a graph never names an import path.
 ENGINES: Mapping[str, tuple[str, str]] = {
     "parametric": ("stepedit_fx.engines.parametric.engine", "ParametricEngine"),
+    "step-audio": ("stepedit_fx.engines.step_audio.engine", "StepAudioEngine"),
 }
+
+
+_asked: ContextVar[Callable[[], bool]] = ContextVar("asked", default=lambda: False)
+
+
+@contextmanager
+def cancelled_by(asked: Callable[[], bool]) -> Iterator[None]:
+    """Inside, an engine that takes long asks this whether to stop, and then raises Cancelled.
+
+    Holds for the thread (or task) that enters it.
+    """
+    token = _asked.set(asked)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def is_cancelled() -> bool:
+    """Whether whoever asked for the engine's work wants it no more."""
+    return _asked.get()()
 
 
 def engine_class(kind: str) -> type[Engine]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stepedit_fx.audio import Audio
+from stepedit_fx.engines.base import cancelled_by
 from stepedit_fx.errors import Cancelled, RenderError, RequestError, StepEditError
 from stepedit_fx.graph.plan import Plan, PlannedStep
 from stepedit_fx.nodes.base import Context, Value
@@ -125,6 +126,7 @@ class _Run:
         self.store = store
         self.tell = progress or (lambda step_id, state: None)
         self.cancelled = cancelled or (lambda: False)
+        self.stopping = False
         self.seconds: dict[str, float] = {}
         self.unstored: list[tuple[str, Value]] = []
         self.steps = {step.id: step for step in plan.of("run")}
@@ -174,6 +176,7 @@ class _Run:
                     self._keep(step, *future.result())
                     sorter.done(step.id)
         except (KeyboardInterrupt, Cancelled):
+            self.stopping = True
             # Whoever asked to stop does not want to wait for a step that cannot be stopped; its
             # result is dropped, and nothing but the main thread writes.
             wait_for_running = False
@@ -187,7 +190,7 @@ class _Run:
     def _do(self, step: PlannedStep, inputs: Sequence[Any]) -> tuple[Value, float]:
         """One step's result and the seconds it took; runs in a thread of the pool."""
         start = time.perf_counter()
-        with _naming(step):
+        with _naming(step), cancelled_by(self._is_stopping):
             if isinstance(step.node, Input):
                 value: Value = self.plan.recordings[step.id]
             else:
@@ -226,6 +229,9 @@ class _Run:
                 write_audio(step.path, value, subtype=step.subtype)
             written[step.id] = step.path
         return written
+
+    def _is_stopping(self) -> bool:
+        return self.stopping or self.cancelled()
 
     def _stop_if_cancelled(self) -> None:
         if self.cancelled():

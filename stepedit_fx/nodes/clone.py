@@ -19,14 +19,15 @@ class Clone(Node):
 
     text: str = param(help="The words to say.", live=False)
     bypass: bool = param(False, help="Pass the recording through unchanged.")
+    seed: int = param(0, ge=0, le=2**31 - 1, help="Seed of every random choice.", live=False)
 
     if TYPE_CHECKING:
 
-        def __init__(self, text: str, *, bypass: bool = False) -> None: ...
+        def __init__(self, text: str, *, bypass: bool = False, seed: int = 0) -> None: ...
 
     def edit(self) -> Edit:
         """What the engine must offer for this node to run."""
-        return Edit("clone", text=self.text)
+        return Edit("clone", text=self.text, seed=self.seed)
 
     def run(self, inputs: Sequence[Any], context: Context) -> Speech:
-        return context.engine.clone([inputs[0]], [self.text])[0]
+        return context.engine.clone([inputs[0]], [self.edit()])[0]

@@ -27,6 +27,7 @@ class ToyEngine:
 
     kind: ClassVar[str] = "toy"
     Settings: ClassVar[type[base.EngineSettings]] = ToySettings
+    is_heavy: ClassVar[bool] = False
     # What every engine of this kind was asked to do, in order, and what it should wait for.
     calls: ClassVar[list[str]] = []
     lock: ClassVar[threading.Lock] = threading.Lock()
@@ -80,7 +81,7 @@ class ToyEngine:
             done.append(Speech({"samples": samples}, take.voice, take.place, take.transcript))
         return done
 
-    def clone(self, references: Sequence[Speech], texts: Sequence[str]) -> list[Speech]:
+    def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
         raise EngineError("the toy does not speak")
 
     def decode(self, takes: Sequence[Speech]) -> list[Audio]:

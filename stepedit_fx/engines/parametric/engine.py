@@ -35,6 +35,7 @@ class ParametricEngine:
 
     kind: ClassVar[str] = "parametric"
     Settings: ClassVar[type[EngineSettings]] = ParametricSettings
+    is_heavy: ClassVar[bool] = False
 
     def __init__(self, settings: ParametricSettings | None = None) -> None:
         folder = settings.recipes if settings else None
@@ -76,7 +77,7 @@ class ParametricEngine:
             for take, edit in zip(takes, edits, strict=True)
         ]
 
-    def clone(self, references: Sequence[Speech], texts: Sequence[str]) -> list[Speech]:
+    def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
         """Not offered: new words need a model."""
         raise EngineError(
             "the parametric engine cannot say new words",

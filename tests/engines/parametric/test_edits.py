@@ -140,7 +140,7 @@ def test_the_engine_lists_the_sounds_it_makes() -> None:
 
 def test_clone_says_what_can_do_it(take, engine) -> None:
     with pytest.raises(EngineError, match="clone"):
-        engine.clone([take], ["Hello"])
+        engine.clone([take], [Edit("clone", text="Hello")])
 
 
 @pytest.mark.parametrize(
