@@ -1,0 +1,112 @@
+"""Long takes in segments, each with its own words."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepedit_fx.engines.step_audio import segments as s
+from stepedit_fx.speech import Transcript, Word
+from stepedit_fx.tags import SOUNDS, parse_sounds, split_words
+
+RATE = 8000
+TEXT = "Well, you made it. I am glad, my friend, that you came here today! Sit down."
+
+
+def bursts(*lengths_s: float, pause_s: float = 0.4) -> np.ndarray:
+    """Noise of these lengths with pauses between."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for length_s in lengths_s:
+        parts += [rng.normal(0, 0.1, round(length_s * RATE)), np.zeros(round(pause_s * RATE))]
+    return np.concatenate(parts).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.floats(0.5, 40), min_size=1, max_size=6))
+def test_segments_cover_a_take_and_none_is_too_long(lengths_s: list[float]) -> None:
+    """Not a sample of a chapter may be lost or said twice, and the model must take every part."""
+    mono = bursts(*lengths_s)
+    spans = s.cut_at_pauses(mono, RATE)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == len(mono)
+    assert all(a[1] == b[0] for a, b in pairwise(spans))
+    assert all(0 < end - start <= s.LONGEST_S * RATE + 1 for start, end in spans)
+
+
+def test_a_long_take_is_cut_in_its_pauses() -> None:
+    """A cut inside a word would be heard."""
+    mono = bursts(9, 9, 9, 9, 9)
+    cuts = [end for _, end in s.cut_at_pauses(mono, RATE)[:-1]]
+    assert cuts
+    for cut in cuts:
+        assert not mono[cut - RATE // 10 : cut + RATE // 10].any()
+
+
+def test_a_short_take_is_one_segment() -> None:
+    mono = bursts(9, 9)
+    assert s.cut_at_pauses(mono, RATE) == [(0, len(mono))]
+
+
+def test_words_with_times_go_where_they_are_spoken() -> None:
+    words = tuple(Word(w, i, i + 0.9) for i, w in enumerate(split_words(TEXT)))
+    shares = s.share_words(Transcript(TEXT, words=words), [(0, 6.0), (6.0, 16.0)])
+    assert shares == [(0, 6), (6, len(words))]
+
+
+def test_words_without_times_are_shared_by_length_at_clause_ends() -> None:
+    """A prompt that starts in the middle of a clause reads worse than one that is a word off."""
+    shares = s.share_words(Transcript(TEXT), [(0, 3), (3, 8), (8, 9)])
+    assert s.cut_text(TEXT, shares) == [
+        "Well, you made it.",
+        "I am glad, my friend, that you came here today!",
+        "Sit down.",
+    ]
+
+
+def test_sounds_go_to_the_segment_of_their_word() -> None:
+    """A laugh asked for in the second sentence must be laughed there."""
+    shares = s.share_words(Transcript(TEXT), [(0, 3), (3, 8), (8, 9)])
+    tagged = (
+        "Well, [Sigh] you made it. I am glad, my friend, that you came here today! Sit down. [Uhm]"
+    )
+    assert s.cut_text_with_sounds(tagged, TEXT, shares) == [
+        "Well, [Sigh] you made it.",
+        "",
+        "Sit down. [Uhm]",
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 16), st.sampled_from(sorted(SOUNDS))), max_size=5),
+    st.lists(st.integers(0, 16), max_size=4),
+)
+def test_no_sound_is_lost_however_a_text_is_cut(
+    sounds: list[tuple[int, str]], cuts: list[int]
+) -> None:
+    words = split_words(TEXT)
+    tagged = list(words)
+    for at, tag in sorted(sounds, reverse=True):
+        tagged.insert(min(at, len(tagged)), f"[{tag}]")
+    edges = [0, *sorted(min(cut, len(words)) for cut in cuts), len(words)]
+    parts = s.cut_text_with_sounds(" ".join(tagged), TEXT, list(pairwise(edges)))
+    found = [sound.tag for part in parts for sound in parse_sounds(part)[1]]
+    assert found == [sound.tag for sound in parse_sounds(" ".join(tagged))[1]]
+
+
+def test_a_text_to_say_is_cut_between_sentences() -> None:
+    pieces = s.cut_sentences("Hello there, dear friend. " * 40)
+    assert len(pieces) > 1
+    assert "".join(pieces).replace(" ", "") == ("Hellothere,dearfriend." * 40)
+    assert all(piece.endswith(".") for piece in pieces)
+    assert s.cut_sentences("你好。世界") == ["你好。世界"]
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n"])
+def test_nothing_to_say_is_no_piece(text: str) -> None:
+    assert s.cut_sentences(text) == []
