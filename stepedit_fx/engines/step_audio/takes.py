@@ -28,11 +28,13 @@ class Around(IntEnum):
 class Reference:
     """What a segment of the source gives to sound like it. All from the same samples.
 
-    span: frames (start, end) of the source that the tokens stand for, possibly beyond its ends.
-    tokens: (groups * 5,) mixed. mel: (groups * 6, 80). gain: the source was scaled by it.
+    span: frames (start, end) of the source that the tokens stand for. padding: frames of silence
+    that were put before and after. tokens: (groups * 5,) mixed. mel: (groups * 6, 80).
+    gain: the source was scaled by it.
     """
 
     span: tuple[int, int]
+    padding: tuple[int, int]
     tokens: Codes
     mel: NDArray[np.float32]
     gain: float
@@ -55,6 +57,7 @@ class Source:
                 "samples": self.samples,
                 "speaker": self.speaker,
                 "spans": np.array([r.span for r in references], np.int64).reshape(-1, 2),
+                "padding": np.array([r.padding for r in references], np.int64).reshape(-1, 2),
                 "gains": np.array([r.gain for r in references], np.float64),
                 "groups": np.array([len(r.tokens) // GROUP for r in references], np.int64),
                 "tokens": _joined([r.tokens for r in references], np.int32),
@@ -69,10 +72,10 @@ class Source:
         stored = voice.arrays
         tokens = _split(stored["tokens"].astype(np.int64), stored["groups"] * GROUP)
         mels = _split(stored["mel"], stored["mel_frames"])
-        rows = zip(stored["spans"], tokens, mels, stored["gains"], strict=True)
+        rows = zip(stored["spans"].tolist(), stored["padding"].tolist(), tokens, mels, strict=True)
         references = tuple(
-            Reference((int(span[0]), int(span[1])), token, mel, float(gain))
-            for span, token, mel, gain in rows
+            Reference((span[0], span[1]), (padding[0], padding[1]), token, mel, float(gain))
+            for (span, padding, token, mel), gain in zip(rows, stored["gains"], strict=True)
         )
         return cls(stored["samples"], references, stored["speaker"])
 

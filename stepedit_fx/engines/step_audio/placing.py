@@ -1,0 +1,139 @@
+"""Decoded segments put back where the source had them, to the sample.
+
+What the tokenizer trimmed, and the pauses at which a long take was cut, are the source's own. A
+segment whose tokens no edit changed is the source's own, too: nothing is resynthesized for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import soxr
+
+from stepedit_fx.audio import Audio, Samples
+from stepedit_fx.engines.step_audio.takes import Around, Reference, Segment, Source
+from stepedit_fx.speech import Place, Transcript, Word
+
+FADE_S = 0.005  # long enough for no click, too short to hear as a fade
+SILENT = 0.01  # of the peak; padding before a clip is cut off only while this quiet
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A stretch of the result: where it came from in the source (frames), and its samples."""
+
+    start: int
+    end: int
+    samples: Samples  # (channels, frames)
+
+
+def is_untouched(segment: Segment, source: Source) -> bool:
+    """Whether a segment says exactly what its reference says."""
+    return np.array_equal(segment.tokens, source.references[segment.reference].tokens)
+
+
+def put_back(
+    source: Source,
+    segments: Sequence[Segment],
+    decoded: Sequence[Samples | None],
+    around: Around,
+    place: Place,
+    transcript: Transcript,
+    *,
+    decoded_rate: int,
+) -> Audio:
+    """The take as sound in its place.
+
+    decoded: (frames,) at `decoded_rate` for each segment, None for an untouched one.
+    The words' times are moved with their segments.
+    """
+    parts = []
+    for segment, sound in zip(segments, decoded, strict=True):
+        reference = source.references[segment.reference]
+        start, end = reference.span
+        if sound is None:
+            parts.append(_Part(start, end, source.samples[:, start:end]))
+            continue
+        samples = _at_rate(sound, reference, decoded_rate, place)
+        spread = _channel_gains(source.samples[:, start:end]) * samples
+        under = source.samples[:, start:end] if around is Around.SOURCE else None
+        parts.append(_Part(start, end, _faded(spread, under, place.sample_rate)))
+    if around is not Around.NOTHING:
+        parts = _with_gaps(parts, source.samples, around)
+    samples = np.concatenate(
+        [np.zeros((place.channels, 0), np.float32), *(p.samples for p in parts)], 1
+    )
+    peak = float(np.abs(samples).max(initial=0.0))
+    touched = any(sound is not None for sound in decoded)
+    if touched and peak > 1.0:
+        samples = samples / peak
+    words = _moved(transcript, parts, place.sample_rate)
+    return Audio(samples, place.sample_rate, place.start_s, words)
+
+
+def _at_rate(sound: Samples, reference: Reference, rate: int, place: Place) -> Samples:
+    """A decoded segment at the source's rate and level, without the padding before and after."""
+    samples = soxr.resample(sound / reference.gain, rate, place.sample_rate, quality="VHQ")
+    quiet = np.abs(samples) <= SILENT * np.abs(samples).max(initial=0.0)
+    if quiet.all():
+        return np.asarray(samples, np.float32)
+    head = min(reference.padding[0], int(np.argmin(quiet)))
+    tail = min(reference.padding[1], int(np.argmin(quiet[::-1])))
+    return np.asarray(samples[head : len(samples) - tail], np.float32)
+
+
+def _channel_gains(source: Samples) -> Samples:
+    """How loud each channel is, 1 on average, (channels, 1): a voice on the left stays left."""
+    rms = np.sqrt(np.mean(source**2, axis=1, keepdims=True)) if source.shape[1] else np.zeros(0)
+    if not rms.any():
+        return np.ones((len(source), 1), np.float32)
+    gains: Samples = (rms / rms.mean()).astype(np.float32)
+    return gains
+
+
+def _faded(samples: Samples, under: Samples | None, rate: int) -> Samples:
+    """Samples faded in and out at their ends, over what the source had there (if anything)."""
+    count = min(round(FADE_S * rate), samples.shape[1] // 2)
+    if under is not None:
+        count = min(count, under.shape[1] // 2)
+    if count == 0:
+        return samples
+    ramp = np.linspace(0.0, 1.0, count, dtype=np.float32)
+    out = samples.copy()
+    out[:, :count] *= ramp
+    out[:, -count:] *= ramp[::-1]
+    if under is not None:
+        out[:, :count] += under[:, :count] * ramp[::-1]
+        out[:, -count:] += under[:, -count:] * ramp
+    return out
+
+
+def _with_gaps(parts: Sequence[_Part], source: Samples, around: Around) -> list[_Part]:
+    """The parts with the source's sound (or as much silence) before, between and after."""
+    out: list[_Part] = []
+    at = 0
+    for part in [*parts, _Part(source.shape[1], source.shape[1], source[:, :0])]:
+        gap = source[:, at : part.start]
+        out.append(_Part(at, part.start, gap if around is Around.SOURCE else np.zeros_like(gap)))
+        out.append(part)
+        at = max(at, part.end)
+    return out
+
+
+def _moved(transcript: Transcript, parts: Sequence[_Part], rate: int) -> Transcript:
+    """The transcript with its times where the parts now are; linear inside a part."""
+    if not transcript.words or not parts:
+        return transcript
+    before, after = [0.0], [0.0]
+    for part in parts:
+        before += [max(part.start, before[-1]), max(part.end, before[-1])]
+        after += [after[-1], after[-1] + part.samples.shape[1]]
+    knots, moved = np.array(before) / rate, np.array(after) / rate
+
+    def shift(second: float) -> float:
+        return float(np.interp(second, knots, moved))
+
+    words = tuple(Word(w.text, shift(w.start_s), shift(w.end_s)) for w in transcript.words)
+    return replace(transcript, words=words)
