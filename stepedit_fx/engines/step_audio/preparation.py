@@ -49,6 +49,7 @@ class Prepared:
     samples_16k: (n,) float32 with peak 0.999 over the whole clip, for the tokenizers.
     prompt_16k: (n,), the same at the prompt's level (peak at most 0.6), for the speaker encoder.
     samples_24k: (n * 3 / 2,), the same at the prompt's level, for the prompt mel.
+    gain: the source was multiplied by it to come to the prompt's level.
     start_frame, end_frame: the span in the source's frames, within the source.
     padding_before_frames, padding_after_frames: zeros that the span has beyond the source's ends,
     in frames at the source's rate.
@@ -57,6 +58,7 @@ class Prepared:
     samples_16k: Samples
     prompt_16k: Samples
     samples_24k: Samples
+    gain: float
     start_frame: int
     end_frame: int
     padding_before_frames: int
@@ -74,7 +76,8 @@ def prepare(samples: Samples, sample_rate: int) -> Prepared:
         raise EngineError(
             "the clip is silent", remedy="Give speech that peaks above -80 dB full scale."
         )
-    prompt = samples * np.float32(PROMPT_PEAK / peak) if peak > PROMPT_PEAK else samples
+    gain = min(1.0, PROMPT_PEAK / peak)
+    prompt = samples if gain == 1.0 else samples * np.float32(gain)
     prompt_16k = _resampled(prompt, sample_rate, CODE_RATE_HZ)
     levelled = code_level(prompt_16k)
     kept = kept_span(levelled)
@@ -92,6 +95,7 @@ def prepare(samples: Samples, sample_rate: int) -> Prepared:
         samples_16k=cut(levelled, kept),
         prompt_16k=cut(prompt_16k, kept),
         samples_24k=cut(_resampled(prompt, sample_rate, MEL_RATE_HZ), at_24k),
+        gain=gain,
         start_frame=start_frame,
         end_frame=end_frame,
         padding_before_frames=start_frame - start,
