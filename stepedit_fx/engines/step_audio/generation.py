@@ -89,6 +89,11 @@ def generate(
     Raises RequestError for a prompt without room for an answer, EngineError for a model whose
     logits are not finite or that has no audio ids.
     """
+    if model.training and model.is_gradient_checkpointing:
+        raise EngineError(
+            "the language model is in training with gradient checkpointing, which keeps no cache",
+            remedy="Call model.eval() first.",
+        )
     items = [_item(model, place, request) for place, request in enumerate(requests)]
     stopped = cancelled or (lambda: False)
     if not items:

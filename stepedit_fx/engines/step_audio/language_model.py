@@ -20,11 +20,10 @@ from transformers.modeling_utils import PreTrainedModel
 
 from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.lm_attention import (
-    FLEX_BLOCK,
     FlexAttention,
     attend,
     attention_bias,
-    flex_works,
+    flex_pays,
     queries_at_once,
 )
 from stepedit_fx.errors import RequestError
@@ -206,15 +205,9 @@ class Step1Model(Step1PreTrainedModel):  # type: ignore[no-untyped-call]
         return (
             self.config._attn_implementation == "flex_attention"
             and not torch.is_grad_enabled()
-            and x.shape[1] >= FLEX_BLOCK
-            and len(set(getattr(self, "hf_device_map", {"": 0}).values())) == 1
-            and flex_works(
-                x.device,
-                x.dtype,
-                self.config.num_attention_heads,
-                self.config.num_attention_groups,
-                self.config.head_size,
-            )
+            # spread over devices, each layer wants its bias where it is
+            and self.embed_tokens.weight.device == self.norm.weight.device
+            and flex_pays(x.device, x.shape[1])
         )
 
 

@@ -57,7 +57,8 @@ def attention_bias(
     bias = (root * -slopes(heads, like.device)[:, None, None]).to(like.dtype)  # (H, queries, keys)
     seen = (distance >= 0)[None, None]
     if valid is not None:
-        seen = seen & valid[:, None, None, :keys] | (distance == 0)  # (B, 1, queries, keys)
+        shown = valid.to(like.device)[:, None, None, :keys]
+        seen = seen & shown | (distance == 0)  # (B, 1, queries, keys)
     return bias.masked_fill(~seen, -torch.inf)
 
 
@@ -82,32 +83,54 @@ def queries_at_once(batch: int, heads: int, keys: int, device: torch.device) -> 
     return max(1, most // (batch * heads * keys))
 
 
+def attend_in_pieces(
+    query: Tensor, key: Tensor, value: Tensor, first: int, valid: Tensor | None
+) -> Tensor:
+    """`attend` with the bias made here, for few enough queries at a time."""
+    batch, heads, new, _ = query.shape
+    step = queries_at_once(batch, heads, key.shape[2], query.device)
+    mixed = []
+    for start in range(0, new, step):
+        part = query[:, :, start : start + step]
+        seen = first + start + part.shape[2]
+        bias = attention_bias(heads, first + start, part.shape[2], valid, like=part)
+        mixed.append(attend(part, key[:, :, :seen], value[:, :, :seen], bias))
+    return torch.cat(mixed, dim=2)
+
+
 class FlexAttention:
-    """`attend` for a long prompt, the bias computed inside the kernel. For inference.
+    """`attend` for many queries, the bias computed inside the kernel. For inference.
 
     Built once a forward call, for all layers. heads: of the query. first, queries, valid: as for
-    `attention_bias`.
+    `attention_bias`. Where the kernel does not run, that is logged and `attend` does the work:
+    it needs Triton and a compiler on the machine, which only a trial can tell.
     """
 
     def __init__(
-        self,
-        heads: int,
-        first: int,
-        queries: int,
-        valid: Tensor | None,
-        device: torch.device,
-        *,
-        compiled: bool = True,
+        self, heads: int, first: int, queries: int, valid: Tensor | None, device: torch.device
     ) -> None:
         from torch.nn.attention.flex_attention import create_block_mask
 
-        self._kernel = _flex(compiled)
-        self._slopes = slopes(heads, device)
+        steep = slopes(heads, device)
         # A tensor, not a number: a number would be compiled into the kernel.
-        self._first = torch.tensor(first, device=device)
+        offset = torch.tensor(first, device=device)
+
+        # Plain functions, as FlexAttention takes no methods.
+        def sees(_b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            return k <= q + offset
+
+        def sees_valid(b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            assert valid is not None
+            return (k <= q + offset) & valid[b, k] | (k == q + offset)
+
+        def biased(score: Tensor, _b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            return score - steep[h] * (q + offset - k).clamp(min=0).to(torch.float32).sqrt()
+
+        self._first = first
         self._valid = valid
+        self._biased = biased
         self._mask = create_block_mask(
-            self._sees,
+            sees if valid is None else sees_valid,
             B=None if valid is None else valid.shape[0],
             H=None,
             Q_LEN=queries,
@@ -115,57 +138,37 @@ class FlexAttention:
             device=str(device),
         )
 
-    def _sees(self, b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        place = q + self._first
-        if self._valid is None:
-            return k <= place
-        return (k <= place) & self._valid[b, k] | (k == place)
-
-    def _biased(self, score: Tensor, _b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        distance = (q + self._first - k).clamp(min=0).to(torch.float32)
-        return score - self._slopes[h] * distance.sqrt()
-
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mixed: Tensor = self._kernel(
-            query, key, value, score_mod=self._biased, block_mask=self._mask, enable_gqa=True
-        )
-        return mixed
+        if query.device not in _flexless:
+            try:
+                mixed: Tensor = _flex(query.device.type)(
+                    query,
+                    key,
+                    value,
+                    score_mod=self._biased,
+                    block_mask=self._mask,
+                    enable_gqa=True,
+                )
+                return mixed
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ImportError, NotImplementedError, OSError) as error:
+                _flexless.add(query.device)
+                log.warning("FlexAttention does not run here, attention goes without it: %s", error)
+        return attend_in_pieces(query, key, value, self._first, self._valid)
 
 
-@lru_cache(maxsize=2)
-def _flex(compiled: bool) -> Any:
+_flexless: set[torch.device] = set()  # where FlexAttention was tried and failed
+
+
+@lru_cache(maxsize=4)
+def _flex(device_type: str) -> Any:
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
+    # Compiled for a CPU it fails for some shapes (torch 2.13); as it is, it serves the tests.
+    return torch.compile(flex_attention, dynamic=True) if device_type == "cuda" else flex_attention
 
 
-@lru_cache(maxsize=8)
-def flex_works(
-    device: torch.device, dtype: torch.dtype, heads: int, groups: int, width: int
-) -> bool:
-    """Whether FlexAttention runs on a CUDA device and gives what `attend` gives.
-
-    It needs Triton and a compiler on the machine, which only a trial can tell. Where it does not
-    work, that is logged and `attend` does the work.
-    """
-    if device.type != "cuda":
-        return False
-    generator = torch.Generator(device).manual_seed(0)
-    new = 2 * FLEX_BLOCK
-    query, key, value = (
-        torch.randn(1, n, new, width, generator=generator, device=device, dtype=dtype)
-        for n in (heads, groups, groups)
-    )
-    wanted = attend(query, key, value, attention_bias(heads, 0, new, None, like=query))
-    try:
-        got = FlexAttention(heads, 0, new, None, device)(query, key, value)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, ImportError, NotImplementedError, OSError) as error:
-        log.warning("FlexAttention does not run here, attention goes without it: %s", error)
-        return False
-    off = float((got - wanted).abs().max() / wanted.abs().max())
-    if not off < 0.02:  # a bfloat16 kernel differs from another by some 0.01
-        log.warning("FlexAttention differs by %.3g here, attention goes without it", off)
-        return False
-    return True
+def flex_pays(device: torch.device, queries: int) -> bool:
+    """Whether FlexAttention is worth trying: on CUDA, for more than its smallest block."""
+    return device.type == "cuda" and queries >= FLEX_BLOCK and device not in _flexless
