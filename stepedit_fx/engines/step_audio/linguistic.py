@@ -175,8 +175,7 @@ class LinguisticTokenizer(nn.Module):
         fbank = kaldi_fbank(samples * INT16_SCALE, "hamming")
         if first == 0:
             fbank = torch.cat([fbank[:1].expand(STACK_LEFT, -1), fbank])
-        shift, factor = self.cmvn
-        stacks = (stack_frames(fbank, count) + shift) * factor
+        stacks = (stack_frames(fbank, count) + self.cmvn[0]) * self.cmvn[1]
         return stacks * math.sqrt(self.sizes.width) + _positions(first, count, stacks)
 
     @torch.inference_mode()
@@ -206,5 +205,6 @@ def _positions(first: int, count: int, like: Tensor) -> Tensor:
     half = like.shape[1] // 2
     step = torch.tensor(LONGEST_PERIOD).log() / (half - 1)
     rates = torch.exp(torch.arange(half, dtype=torch.float32) * -step)
-    angles = torch.arange(first + 1, first + count + 1, dtype=torch.float32)[:, None] * rates
+    frames = torch.arange(first + 1, first + count + 1, dtype=torch.float32)
+    angles = torch.outer(frames, rates)
     return torch.cat([angles.sin(), angles.cos()], dim=1).to(like.device)

@@ -148,11 +148,15 @@ class _Attention(nn.Module):
 
     def _memory(self, values: Tensor) -> Tensor:
         """The values and a weighted sum of their neighbours in the window, (chunks, 9, width)."""
-        kernel = self.fsmn_block.weight.shape[-1]
-        left = (kernel - 1) // 2
-        padded = F.pad(values.transpose(1, 2), (left, kernel - 1 - left))
-        around: Tensor = self.fsmn_block(padded)
-        return values + around.transpose(1, 2)
+        taps = self.fsmn_block.weight[:, 0].T.contiguous()  # (kernel, width)
+        left = (len(taps) - 1) // 2
+        padded = F.pad(
+            values, (0, 0, left, len(taps) - 1 - left)
+        )  # (chunks, 9 + kernel - 1, width)
+        out = values.clone()
+        for tap, weight in enumerate(taps):  # many times faster than a grouped convolution on a CPU
+            out.addcmul_(padded[:, tap : tap + WINDOW], weight)
+        return out
 
 
 class _FeedForward(nn.Module):
