@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODEL_TYPE = "step1"
-# Sections of cosyvoice.yaml that somebody here reads; a BigVGAN stands under hift too.
-ACOUSTIC_SECTIONS = ("flow", "hift", "mel_conf")
+ACOUSTIC_SECTIONS = ("flow", "mel_conf")  # of cosyvoice.yaml; the vocoder's has several names
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,7 @@ def sha256(path: Path) -> str:
     if found.st_size <= SMALL_BYTES:
         return file_digest(real)
     state = [found.st_size, found.st_mtime_ns, found.st_ino]
-    note = (
-        cache_folder()
-        / f"{hashlib.sha256(str(real).encode('utf-8', 'surrogatepass')).hexdigest()}.json"
-    )
+    note = cache_folder() / f"{digest(str(real))}.json"
     known = _read(note, state)
     if known:
         return known
