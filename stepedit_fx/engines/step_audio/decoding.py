@@ -1,0 +1,71 @@
+"""Takes into sound: the flow and the vocoder on every changed segment, then back into place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stepedit_fx.audio import Audio, Samples
+from stepedit_fx.engines.step_audio.flow import Conditioning
+from stepedit_fx.engines.step_audio.networks import Networks, in_batches
+from stepedit_fx.engines.step_audio.placing import is_untouched, put_back
+from stepedit_fx.engines.step_audio.takes import Segment, Source, unpack
+from stepedit_fx.speech import Speech
+
+MOST_AT_ONCE = 4  # segments; each may be 28 s with a prompt as long
+
+
+@dataclass(frozen=True)
+class _Job:
+    take: int
+    number: int
+    segment: Segment
+    source: Source
+
+
+def decode(networks: Networks, takes: Sequence[Speech], *, steps: int, seed: int) -> list[Audio]:
+    """See `StepAudioEngine.decode`. steps: of the flow. seed: of its noise, the same for all."""
+    sources = [Source.of(take.voice) for take in takes]
+    unpacked = [unpack(take) for take in takes]
+    jobs = [
+        _Job(index, number, segment, source)
+        for index, ((segments, _), source) in enumerate(zip(unpacked, sources, strict=True))
+        for number, segment in enumerate(segments)
+        if not is_untouched(segment, source)
+    ]
+    # Like lengths together: a batch is as long as its longest.
+    jobs.sort(key=lambda job: len(job.segment.tokens))
+
+    def work(batch: Sequence[_Job]) -> list[Samples]:
+        return _speak(networks, batch, steps, seed)
+
+    sounds = in_batches(networks, jobs, MOST_AT_ONCE, work, "the flow and the vocoder")
+    spoken = {(job.take, job.number): sound for job, sound in zip(jobs, sounds, strict=True)}
+    return [
+        put_back(
+            source,
+            segments,
+            [spoken.get((index, number)) for number in range(len(segments))],
+            around,
+            take.place,
+            take.transcript,
+            decoded_rate=networks.vocoder.sample_rate if jobs else take.place.sample_rate,
+        )
+        for index, (take, (segments, around), source) in enumerate(
+            zip(takes, unpacked, sources, strict=True)
+        )
+    ]
+
+
+def _speak(networks: Networks, jobs: Sequence[_Job], steps: int, seed: int) -> list[Samples]:
+    items = [(job.segment.tokens, _conditioning(job), seed) for job in jobs]
+    mels = networks.flow.mel(items, steps=steps)
+    waves = networks.vocoder.wav(mels, [seed] * len(mels))
+    return [np.asarray(wave.cpu().numpy(), np.float32) for wave in waves]
+
+
+def _conditioning(job: _Job) -> Conditioning:
+    reference = job.source.references[job.segment.reference]
+    return Conditioning(reference.tokens, reference.mel, job.source.speaker)

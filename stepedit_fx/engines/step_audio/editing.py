@@ -1,0 +1,263 @@
+"""Edits and clones: prompts to the language model, tokens back."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+
+from stepedit_fx.engines.base import is_cancelled
+from stepedit_fx.engines.step_audio.generation import Generated, Request, generate, pass_seed
+from stepedit_fx.engines.step_audio.networks import Networks, in_batches
+from stepedit_fx.engines.step_audio.prompts import clone_prompt, edit_prompt
+from stepedit_fx.engines.step_audio.sampling import Sampling
+from stepedit_fx.engines.step_audio.segments import (
+    cut_sentences,
+    cut_text,
+    cut_text_with_sounds,
+    share_words,
+    spoken_s,
+)
+from stepedit_fx.engines.step_audio.takes import (
+    Around,
+    Segment,
+    Source,
+    pack,
+    unpack,
+    with_segments,
+)
+from stepedit_fx.engines.step_audio.vocabulary import GROUP, GROUP_S, Codes, from_lm
+from stepedit_fx.errors import Cancelled, RequestError
+from stepedit_fx.speech import Edit, Speech, Transcript
+from stepedit_fx.tags import DIALECTS, SOUNDS, parse_sounds
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 16  # sequences; each holds some 80 MB of keys and values at the published size
+# How much longer than its source an edit may get before it counts as lost. The published model
+# stays well within: "more slower" adds about half.
+LONGER = {"slower": 2.5, "more slower": 3.5}
+USUALLY_LONGER = 2.0
+SOUND_S = 3.0  # for each laugh or sigh asked for
+SPARE_S = 2.0
+CLONE_LONGER = 2.0  # than a slow reading
+# Kinds whose instruction holds no transcript.
+WORDLESS = ("denoise", "vad")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One prompt: for which take and which of its segments, and how long it may get."""
+
+    take: int
+    segment: int
+    request: Request
+
+
+def passes(edit: Edit) -> int:
+    """How many times over an edit is done.
+
+    The model does an edit as a whole; its degree is how often. A strength counts as a part of the
+    iterations, but a wish above 0 is done at least once.
+    """
+    if edit.strength == 0:
+        return 0
+    wanted = edit.strength * edit.iterations
+    if edit.strength < 1 and not float(wanted).is_integer():
+        _tell_strength()
+    return max(1, round(wanted))
+
+
+@lru_cache(maxsize=1)
+def _tell_strength() -> None:
+    """Once a process: ten thousand lines of dialogue need not say it ten thousand times."""
+    logger.warning(
+        "the step-audio engine does an edit whole, once or several times over: "
+        "strength counts as a part of the iterations"
+    )
+
+
+def edit_once(
+    networks: Networks,
+    sampling: Sampling,
+    takes: Sequence[Speech],
+    edits: Sequence[Edit],
+    number: int,
+) -> list[Speech]:
+    """Each take after one pass of its edit. number: of the pass, from 0; each draws anew.
+
+    Raises RequestError, EngineError, Cancelled.
+    """
+    jobs = [
+        job
+        for index, (take, edit) in enumerate(zip(takes, edits, strict=True))
+        for job in _jobs(networks, sampling, index, take, edit, number)
+    ]
+    found = dict(zip([(job.take, job.segment) for job in jobs], _run(networks, jobs), strict=True))
+    edited = []
+    for index, (take, edit) in enumerate(zip(takes, edits, strict=True)):
+        segments, around = unpack(take)
+        segments = [
+            Segment(_tokens(found[index, n], edit.kind), segment.reference)
+            if (index, n) in found
+            else segment
+            for n, segment in enumerate(segments)
+        ]
+        result = with_segments(take, segments, max(around, _around_after(edit)))
+        if edit.kind == "paralinguistic" and not take.transcript:
+            result = replace(result, transcript=Transcript(parse_sounds(edit.text)[0]))
+        edited.append(result)
+    return edited
+
+
+def clone(
+    networks: Networks, sampling: Sampling, references: Sequence[Speech], edits: Sequence[Edit]
+) -> list[Speech]:
+    """See `StepAudioEngine.clone`."""
+    jobs = [
+        job
+        for index, (reference, edit) in enumerate(zip(references, edits, strict=True))
+        for job in _clone_jobs(networks, sampling, index, reference, edit)
+    ]
+    results = _run(networks, jobs)
+    cloned = []
+    for index, (reference, edit) in enumerate(zip(references, edits, strict=True)):
+        spoken_as = _longest(unpack(reference)[0])[1].reference
+        segments = [
+            Segment(_tokens(result, "clone"), spoken_as)
+            for job, result in zip(jobs, results, strict=True)
+            if job.take == index
+        ]
+        words = Transcript(_spoken(edit.text))
+        cloned.append(pack(segments, Around.NOTHING, reference.voice, reference.place, words))
+    return cloned
+
+
+def _jobs(
+    networks: Networks, sampling: Sampling, index: int, take: Speech, edit: Edit, number: int
+) -> list[_Job]:
+    segments, around = unpack(take)
+    texts, wanted = _texts(take, segments, around, edit)
+    jobs = []
+    for n, segment in enumerate(segments):
+        if edit.kind == "paralinguistic" and not wanted[n]:
+            continue  # no sound is to come into this segment
+        mine = replace(edit, text=wanted[n])
+        request = Request(
+            prompt_ids=tuple(edit_prompt(networks.text, mine, texts[n], segment.tokens)),
+            max_groups=_budget(mine, len(segment.tokens) // GROUP),
+            seed=pass_seed(edit.seed, number, n),
+            sampling=sampling,
+        )
+        jobs.append(_Job(index, n, request))
+    return jobs
+
+
+def _texts(
+    take: Speech, segments: Sequence[Segment], around: Around, edit: Edit
+) -> tuple[list[str], list[str]]:
+    """What each segment says, and the text with sounds that is wanted of it."""
+    spoken = take.transcript.text
+    if not spoken and edit.kind == "paralinguistic":
+        spoken = parse_sounds(edit.text)[0]
+    if not spoken and edit.kind not in WORDLESS:
+        logger.warning("no transcript: the model edits better when it is told the words")
+    transcript = replace(take.transcript, text=spoken)
+    shares = share_words(transcript, _spans_s(take, segments, around))
+    wanted = [edit.text] * len(segments)
+    if edit.kind == "paralinguistic":
+        if not parse_sounds(edit.text)[1]:
+            raise RequestError(
+                f"the text {edit.text!r} has no sound in it",
+                remedy="Put one in brackets where it belongs, as in 'Well, [Sigh] fine.'",
+            )
+        wanted = cut_text_with_sounds(edit.text, spoken, shares)
+    return cut_text(spoken, shares), wanted
+
+
+def _spans_s(
+    take: Speech, segments: Sequence[Segment], around: Around
+) -> list[tuple[float, float]]:
+    """When each segment is spoken: in the source, or one after another for new words."""
+    if around is Around.NOTHING and not take.transcript.words:
+        ends = [0.0]
+        for segment in segments:
+            ends.append(ends[-1] + len(segment.tokens) // GROUP * GROUP_S)
+        return list(pairwise(ends))
+    rate = take.place.sample_rate
+    spans = [Source.of(take.voice).references[s.reference].span for s in segments]
+    return [(start / rate, end / rate) for start, end in spans]
+
+
+def _clone_jobs(
+    networks: Networks, sampling: Sampling, index: int, reference: Speech, edit: Edit
+) -> list[_Job]:
+    if not edit.text.strip():
+        raise RequestError("there is no text to say", remedy="Give the clone a text.")
+    segments, around = unpack(reference)
+    texts, _ = _texts(reference, segments, around, replace(edit, kind="clone"))
+    at, longest = _longest(segments)
+    jobs = []
+    dialect = next((prefix for prefix in DIALECTS if edit.text.lstrip().startswith(prefix)), "")
+    for n, piece in enumerate(cut_sentences(edit.text)):
+        said = piece if n == 0 else dialect + piece
+        allowed_s = spoken_s(piece) * CLONE_LONGER + SPARE_S + SOUND_S * piece.count("[")
+        request = Request(
+            prompt_ids=tuple(clone_prompt(networks.text, said, texts[at], longest.tokens)),
+            max_groups=math.ceil(allowed_s / GROUP_S),
+            seed=pass_seed(edit.seed, 0, n),
+            sampling=sampling,
+        )
+        jobs.append(_Job(index, n, request))
+    return jobs
+
+
+def _longest(segments: Sequence[Segment]) -> tuple[int, Segment]:
+    return max(enumerate(segments), key=lambda item: len(item[1].tokens))
+
+
+def _spoken(text: str) -> str:
+    """The words of a text to say: without its dialect and its sounds."""
+    text = text.strip()
+    for prefix in DIALECTS:
+        text = text.removeprefix(prefix)
+    for sound in SOUNDS:
+        text = text.replace(f"[{sound}]", " ")
+    return " ".join(text.split())
+
+
+def _run(networks: Networks, jobs: Sequence[_Job]) -> list[Generated]:
+    def work(batch: Sequence[_Job]) -> list[Generated]:
+        requests = [job.request for job in batch]
+        found = generate(networks.language_model, requests, cancelled=is_cancelled)
+        if any(result.stop == "cancelled" for result in found):
+            raise Cancelled("the edit was cancelled", remedy="Nothing half-made was kept.")
+        return found
+
+    return in_batches(networks, jobs, MOST_AT_ONCE, work, "the language model")
+
+
+def _tokens(result: Generated, kind: str) -> Codes:
+    if result.stop == "budget":
+        logger.warning(
+            "the model did not come to an end within %.1f s in '%s'; it was cut off there. "
+            "Try another seed",
+            len(result.ids) // GROUP * GROUP_S,
+            kind,
+        )
+    return from_lm(result.ids)
+
+
+def _around_after(edit: Edit) -> Around:
+    """What an edit of the speech means for what is not speech."""
+    return {"denoise": Around.SILENCE, "vad": Around.NOTHING}.get(edit.kind, Around.SOURCE)
+
+
+def _budget(edit: Edit, groups: int) -> int:
+    """The most groups an edit may give for a segment of so many."""
+    sounds = len(parse_sounds(edit.text)[1]) if edit.kind == "paralinguistic" else 0
+    longer = LONGER.get(edit.value, USUALLY_LONGER) if edit.kind == "speed" else USUALLY_LONGER
+    return math.ceil(groups * longer + (SPARE_S + sounds * SOUND_S) / GROUP_S)

@@ -1,0 +1,171 @@
+"""Step-Audio-EditX, StepFun's 3B language model over audio tokens, as an engine.
+
+A take is tokenized once. Every edit is a prompt to the language model that goes from tokens to
+tokens; one decode makes sound of the last ones. Voice and pauses stay the source's throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from threading import RLock
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.engines.base import EngineSettings, check_offered
+from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
+from stepedit_fx.engines.step_audio.networks import Networks, Precision
+from stepedit_fx.engines.step_audio.takes import KIND
+from stepedit_fx.speech import Edit, Speech
+from stepedit_fx.tags import EMOTIONS, SOUNDS, SPEEDS, STYLES
+
+# Raised whenever the same weights, source and edits would give other samples.
+CODE_VERSION = 1
+
+
+class StepAudioSettings(EngineSettings):
+    """Settings of the step-audio engine in a graph's ``engine:``.
+
+    models: the folder with the published files; $STEPEDIT_MODELS or the user's data folder where
+    it is not given. chain: whether edits go from tokens to tokens, or back to sound between two
+    edits, as the reference does (each time a generation is lost). The rest is how the language
+    model draws, and what decode starts from.
+    """
+
+    kind: Literal["step-audio"] = "step-audio"
+    models: Path | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    quantization: Literal["none", "int8", "int4"] = "none"
+    chain: Literal["tokens", "audio"] = "tokens"
+    temperature: float = Field(0.7, gt=0, le=2)
+    top_k: int = Field(0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    min_p: float = Field(0.0, ge=0, lt=1)
+    flow_steps: int = Field(10, ge=1, le=100)
+    noise_seed: int = Field(0, ge=0, lt=2**31)
+
+
+class StepAudioEngine:
+    """Edits speech by a language model over its tokens."""
+
+    kind: ClassVar[str] = KIND
+    Settings: ClassVar[type[EngineSettings]] = StepAudioSettings
+    is_heavy: ClassVar[bool] = True
+
+    def __init__(self, settings: StepAudioSettings | None = None) -> None:
+        self.settings = settings or StepAudioSettings()
+        # Branches of a graph run side by side; the networks do one thing at a time.
+        self._lock = RLock()
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The published files. Raises ReadError that says what is missing."""
+        return Checkpoint.find(self.settings.models)
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks, each loaded when it is first needed."""
+        chosen = self.settings
+        precision = Precision(chosen.device, chosen.dtype, chosen.quantization)
+        return Networks(self.checkpoint, precision)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Code version, weights, number format, settings and the libraries that compute."""
+        told = self.settings.model_dump(mode="json", exclude={"kind", "models", "device", "dtype"})
+        names = ("numpy", "onnxruntime", "sentencepiece", "soxr", "torch")
+        return "; ".join(
+            [
+                f"code {CODE_VERSION}",
+                f"weights {self.checkpoint.fingerprint}",
+                f"dtype {self.networks.dtype_name}",
+                *(f"{name} {value}" for name, value in sorted(told.items())),
+                *(f"{name} {version(name)}" for name in names),
+            ]
+        )
+
+    @cached_property
+    def offers(self) -> Mapping[str, Sequence[str]]:
+        """Everything the published weights were trained on."""
+        return {
+            "emotion": list(EMOTIONS),
+            "style": list(STYLES),
+            "speed": list(SPEEDS),
+            "paralinguistic": ["", *SOUNDS],
+            "denoise": [""],
+            "vad": [""],
+            "clone": [""],
+        }
+
+    def encode(self, takes: Sequence[Audio]) -> list[Speech]:
+        """Tokenize each recording, by segments where it is long.
+
+        Raises EngineError for a recording with nothing in it to edit.
+        """
+        from stepedit_fx.engines.step_audio import encoding
+
+        with self._lock:
+            return encoding.encode(self.networks, takes)
+
+    def edit(self, takes: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
+        """Ask the model for each edit; a strength of 0 gives the take itself.
+
+        Raises TagError for an edit not offered, EngineError, Cancelled.
+        """
+        from stepedit_fx.engines.step_audio import editing, encoding
+
+        for edit in edits:
+            check_offered(self, edit)
+        with self._lock:
+            edited = list(takes)
+            for number in range(max((editing.passes(edit) for edit in edits), default=0)):
+                due = [i for i, edit in enumerate(edits) if number < editing.passes(edit)]
+                results = editing.edit_once(
+                    self.networks,
+                    self._sampling,
+                    [edited[i] for i in due],
+                    [edits[i] for i in due],
+                    number,
+                )
+                if self.settings.chain == "audio":
+                    results = encoding.encode(self.networks, self.decode(results))
+                for i, result in zip(due, results, strict=True):
+                    edited[i] = result
+            return edited
+
+    def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
+        """Say the text of each edit in its reference's voice; dialect prefixes count.
+
+        Raises RequestError for an empty text, EngineError, Cancelled.
+        """
+        from stepedit_fx.engines.step_audio import editing
+
+        with self._lock:
+            return editing.clone(self.networks, self._sampling, references, edits)
+
+    def decode(self, takes: Sequence[Speech]) -> list[Audio]:
+        """Speak each take's tokens and put them in the source's place; untouched parts stay."""
+        from stepedit_fx.engines.step_audio import decoding
+
+        with self._lock:
+            chosen = self.settings
+            return decoding.decode(
+                self.networks, takes, steps=chosen.flow_steps, seed=chosen.noise_seed
+            )
+
+    @cached_property
+    def _sampling(self):  # type: ignore[no-untyped-def]
+        from stepedit_fx.engines.step_audio.sampling import Sampling
+
+        chosen = self.settings
+        return Sampling(
+            temperature=chosen.temperature,
+            top_k=chosen.top_k,
+            top_p=chosen.top_p,
+            min_p=chosen.min_p,
+        )

@@ -1,0 +1,76 @@
+"""The language model of a checkpoint, straight onto its device."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BitsAndBytesConfig
+
+from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
+from stepedit_fx.errors import ReadError, RequestError
+
+logger = logging.getLogger(__name__)
+
+FETCH = "Fetch it again: `stepedit-fx models fetch`."
+
+
+def load_language_model(
+    folder: Path, *, dtype: torch.dtype, device: torch.device, quantization: str = "none"
+) -> Step1ForCausalLM:
+    """The model in a folder, for inference. Nothing in the folder but tensors and JSON is read.
+
+    quantization: "none", or "int8" or "int4" by bitsandbytes while loading; a checkpoint that is
+    quantized already (AWQ) says so itself. Raises ReadError for tensors that are missing or of
+    another model, RequestError where bitsandbytes is not installed.
+    """
+    try:
+        loaded: Any = Step1ForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map={"": device},
+            quantization_config=_quantized(quantization, dtype),
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ReadError.of(folder, f"cannot be loaded: {error}", remedy=FETCH) from error
+    except Exception as error:
+        # safetensors' own error for a file that is cut off or no safetensors at all
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise ReadError.of(folder, f"holds a damaged shard: {error}", remedy=FETCH) from error
+    model: Step1ForCausalLM = loaded[0].eval()
+    told: dict[str, Any] = loaded[1]
+    for what in ("missing", "unexpected", "mismatched"):
+        names = sorted(str(name) for name in told.get(f"{what}_keys") or ())
+        if names:
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+            raise ReadError.of(
+                folder,
+                f"{len(names)} tensors are {what}: {shown}",
+                remedy="Is it another model? `stepedit-fx models check` lists every file.",
+            )
+    return model.requires_grad_(False)
+
+
+def _quantized(quantization: str, dtype: torch.dtype) -> Any:
+    if quantization == "none":
+        return None
+    if find_spec("bitsandbytes") is None:
+        raise RequestError(
+            f"quantization: {quantization} needs bitsandbytes",
+            remedy="Run `pip install bitsandbytes`, or leave quantization out.",
+        )
+    # lm_head stays whole: it is small beside the layers, and the codes are read off it.
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_8bit=quantization == "int8",
+        load_in_4bit=quantization == "int4",
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_type="nf4",
+        llm_int8_skip_modules=["lm_head"],
+    )
