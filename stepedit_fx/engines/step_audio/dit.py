@@ -174,12 +174,12 @@ class Block(nn.Module):
         """x: (batch, frames, width). time: (batch or 1, 1, width)."""
         attention, mlp, conv = self.adaLN_modulation(time).chunk(3, dim=2)
         shift, scale, gate = attention.chunk(3, dim=2)
-        x = x + gate * self.attn(_modulated(x, shift, scale), valid, cache and cache.attention)
+        moved = self.attn(_modulated(x, shift, scale), valid, cache.attention if cache else None)
+        x = torch.addcmul(x, gate, moved)
         shift, scale, gate = conv.chunk(3, dim=2)
-        x = x + gate * self.conv(_modulated(x, shift, scale), cache)
+        x = torch.addcmul(x, gate, self.conv(_modulated(x, shift, scale), cache))
         shift, scale, gate = mlp.chunk(3, dim=2)
-        out: Tensor = x + gate * self.mlp(_modulated(x, shift, scale))
-        return out
+        return torch.addcmul(x, gate, self.mlp(_modulated(x, shift, scale)))
 
 
 class FinalLayer(nn.Module):
@@ -197,7 +197,7 @@ class FinalLayer(nn.Module):
 
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * (1 + scale) + shift
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=NORM_EPS), 1 + scale)
 
 
 class Estimator(nn.Module):

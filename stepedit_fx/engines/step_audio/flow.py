@@ -32,7 +32,11 @@ from stepedit_fx.errors import EngineError, RequestError
 FRAMES_PER_SECOND = 50  # of the mel: 24000 Hz / 480
 STEPS = 10  # of Euler, as published
 NOISE_BLOCK = 50  # frames drawn at once
-BATCH_FRAMES = 6000  # of prompt and target, padding included: about 300 MB at the published size
+
+# Frames of prompts and targets decoded at once, padding included. At the published size 3000 took
+# 350 MB on a CPU, which larger batches do not make faster.
+BATCH_FRAMES = 3000
+GPU_BATCH_FRAMES = 24000
 
 Draw = Callable[[int], Tensor]  # how many frames -> the next so many, (frames, mels)
 Noise = Callable[[int], Draw]  # a seed -> its draws
@@ -64,10 +68,13 @@ class Conditioning:
 Item = tuple[Codes, Conditioning, int]  # mixed tokens, the voice, the seed of the noise
 
 
-def align_mel(mel: NDArray[np.float32], steps: int) -> Tensor:
-    """A prompt's mel, (frames, mels), stretched by nearest neighbour to (2 * steps, mels)."""
+def align_mel(mel: NDArray[np.float32], steps: int, frames_per_step: int = 2) -> Tensor:
+    """A prompt's mel, (frames, mels), stretched by nearest neighbour to the flow's steps.
+
+    The result is (steps * frames_per_step, mels).
+    """
     given = torch.as_tensor(mel, dtype=torch.float32).T[None]  # (1, M, T)
-    return F.interpolate(given, size=2 * steps, mode="nearest")[0].T
+    return F.interpolate(given, size=steps * frames_per_step, mode="nearest")[0].T
 
 
 def seeded_noise(seed: int, mels: int) -> Draw:
@@ -192,7 +199,8 @@ class Flow(nn.Module):
         noise = noise or self.noise
         rows = [(to_flow(voice.tokens), to_flow(tokens)) for tokens, voice, _ in items]
         lengths = [len(prompt) + len(target) for prompt, target in rows]
-        for batch in _batches(lengths, BATCH_FRAMES // self.frames_per_step):
+        most = BATCH_FRAMES if self.device.type == "cpu" else GPU_BATCH_FRAMES
+        for batch in _batches(lengths, most // self.frames_per_step):
             decoded = self._decode(
                 [items[i] for i in batch], [rows[i] for i in batch], steps, noise
             )
@@ -279,6 +287,7 @@ class Flow(nn.Module):
         noise: Noise,
     ) -> list[Tensor]:
         """The mel of each item, as one batch padded at the end."""
+        speakers = self.speakers([voice for _, voice, _ in items])
         whole = [np.concatenate(pair) for pair in rows]
         lengths = [len(row) for row in whole]
         tokens = np.zeros((len(items), max(lengths), 2), np.int64)
@@ -288,12 +297,12 @@ class Flow(nn.Module):
         for i, ((_, voice, seed), (prompt, _)) in enumerate(zip(items, rows, strict=True)):
             tokens[i, : lengths[i]] = whole[i]
             x[i, : lengths[i] * per_step] = noise(seed)(lengths[i] * per_step)
-            condition[i, : len(prompt) * per_step] = align_mel(voice.mel, len(prompt))
+            condition[i, : len(prompt) * per_step] = align_mel(voice.mel, len(prompt), per_step)
         valid = _valid(lengths, self.device)
         mel = self.solve(
             x.to(self.device),
             self.encode(torch.as_tensor(tokens, device=self.device), valid=valid),
-            self.speakers([voice for _, voice, _ in items]),
+            speakers,
             condition.to(self.device),
             steps=steps,
             valid=None if valid is None else valid.repeat_interleave(per_step, dim=1),

@@ -25,7 +25,7 @@ from stepedit_fx.engines.step_audio.flow import (
     Noise,
     align_mel,
 )
-from stepedit_fx.engines.step_audio.vocabulary import GROUP, Codes, to_flow
+from stepedit_fx.engines.step_audio.vocabulary import GROUP, Codes, from_flow, to_flow
 from stepedit_fx.errors import EngineError
 
 CHUNK_STEPS = (15, 24, 48)  # the last size goes on; at 25 steps a second
@@ -78,15 +78,18 @@ class FlowStream:
         """
         if self._ended:
             raise EngineError("tokens pushed after the last", remedy="Begin another stream.")
-        mixed = np.concatenate([self._partial, tokens])
+        mixed = np.concatenate([self._partial, tokens]) if len(tokens) else self._partial
         whole = len(mixed) if last else len(mixed) // GROUP * GROUP
         self._rows = np.concatenate([self._rows, to_flow(mixed[:whole])])
         self._partial = mixed[whole:]
         self._ended = last
         chunks = [torch.zeros(0, self._flow.mels, device=self._flow.device)]
         ahead = self._flow.encoder.sizes.look_ahead
-        if not self._prompted and len(self._rows) >= ahead:
-            self._take_prompt(self._rows[:ahead])
+        if not self._prompted:
+            if last and len(self._rows) < ahead:
+                return self._short()
+            if len(self._rows) >= ahead:
+                self._take_prompt(self._rows[:ahead])
         while len(self._rows) >= self._size + ahead:
             chunks.append(self._decode(self._rows[: self._size + ahead]))
             self._rows = self._rows[self._size :]
@@ -101,10 +104,16 @@ class FlowStream:
         blocks = [block.bytes for caches in self._caches for block in caches]
         return self._encoder_cache.bytes + sum(blocks)
 
+    def _short(self) -> Tensor:
+        """The whole of a clip that is shorter than the look-ahead, so that it has no chunks."""
+        item = (from_flow(self._rows), self._voice, 0)
+        return self._flow.mel([item], steps=self._steps, noise=lambda _: self._draw)[0]
+
     def _take_prompt(self, following: Codes) -> None:
         """Decodes the prompt for what it leaves in the caches; its frames are known."""
         prompt = to_flow(self._voice.tokens)
-        self._decode(np.concatenate([prompt, following]), align_mel(self._voice.mel, len(prompt)))
+        known = align_mel(self._voice.mel, len(prompt), self._flow.frames_per_step)
+        self._decode(np.concatenate([prompt, following]), known)
         self._prompted = True
 
     def _decode(
