@@ -89,7 +89,7 @@ def generate(
     Raises RequestError for a prompt without room for an answer, EngineError for a model whose
     logits are not finite or that has no audio ids.
     """
-    if model.training and model.is_gradient_checkpointing:
+    if model.training and any(getattr(m, "gradient_checkpointing", False) for m in model.modules()):
         raise EngineError(
             "the language model is in training with gradient checkpointing, which keeps no cache",
             remedy="Call model.eval() first.",
@@ -178,7 +178,7 @@ class _Batch:
     def __init__(self, model: Step1ForCausalLM, prompts: Sequence[Sequence[int]]) -> None:
         self._model = model
         # Where accelerate has offloaded the embedding, its hooks take ids from the CPU.
-        held = model.get_parameter("model.embed_tokens.weight").device
+        held: torch.device = cast("Any", model.get_input_embeddings()).weight.device
         self._device = torch.device("cpu") if held.type == "meta" else held
         self._cache = DynamicCache()
         longest = max(map(len, prompts))
