@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from stepedit_fx.engines.step_audio import linguistic
 from stepedit_fx.engines.step_audio.features import read_cmvn

@@ -1,4 +1,4 @@
-"""If these fail, what was trimmed comes back late or early, or the tokenizers hear another level."""
+"""If these fail, what was trimmed comes back at the wrong time, or the level is another one."""
 
 from __future__ import annotations
 
