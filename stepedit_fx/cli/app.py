@@ -10,7 +10,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stepedit_fx.cli import EXIT_INTERRUPTED, cache, edit, inspect, lists, run, verify
+from stepedit_fx.cli import (
+    EXIT_INTERRUPTED,
+    cache,
+    edit,
+    inspect,
+    lists,
+    models,
+    run,
+    verify,
+)
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
 
 # What a shell or a script reads from the exit code.
@@ -102,6 +111,7 @@ for command in (
 ):
     app.command(cls=edit.InOrder if command is edit.edit else None)(command)
 app.add_typer(cache.app, name="cache")
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

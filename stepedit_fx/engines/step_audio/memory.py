@@ -18,6 +18,8 @@ WEIGHT_BITS = {
 CONTEXT_TOKENS = 8192  # prompt and answer together, as the reference allows
 # The published flow, vocoder, tokenizers and speaker model in float32, rounded up.
 OTHER_NETWORKS_BYTES = 2 * GB
+CARDS_GB = (4, 6, 8, 10, 12, 16, 24, 32, 48, 80)
+CARD_SHARE = 0.95  # the rest is the driver's and the screen's
 WORKSPACE_BYTES = 1 * GB  # CUDA's context and activations of one take; an allowance
 
 
@@ -73,11 +75,19 @@ class LanguageModelSize:
         """Keys and values of one take: 32 kB a token at the published size in 16 bits."""
         return tokens * self.layers * 2 * self.groups * self.head_dim * value_bytes
 
-    def total_bytes(self, numbers: str) -> int:
-        """Everything that is on the device while one take is edited and decoded."""
-        value_bytes = 4 if numbers == "float32" else 2
-        cache = self.cache_bytes(value_bytes=value_bytes)
-        return self.weight_bytes(numbers) + cache + OTHER_NETWORKS_BYTES + WORKSPACE_BYTES
+    def total_bytes(self, numbers: str, others: int = OTHER_NETWORKS_BYTES) -> int:
+        """Everything that is on the device while one take is edited and decoded.
+
+        others: bytes of the networks beside the language model.
+        """
+        cache = self.cache_bytes(value_bytes=4 if numbers == "float32" else 2)
+        return self.weight_bytes(numbers) + cache + others + WORKSPACE_BYTES
+
+
+def smallest_card(total_bytes: int) -> int | None:
+    """The smallest usual GPU, in the GB on its box, that holds so much; None for none of them."""
+    usable = (gb for gb in CARDS_GB if total_bytes <= CARD_SHARE * gb * 2**30)
+    return next(usable, None)
 
 
 def free_memory_bytes() -> int | None:
