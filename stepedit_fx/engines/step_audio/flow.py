@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from stepedit_fx.engines.step_audio.dit import BlockCache, Estimator, EstimatorSizes
-from stepedit_fx.engines.step_audio.flow_config import check_config, guidance
+from stepedit_fx.engines.step_audio.flow_config import check_config, check_tensors, guidance
 from stepedit_fx.engines.step_audio.flow_encoder import EncoderCache, EncoderSizes, FlowEncoder
 from stepedit_fx.engines.step_audio.flow_layers import size
 from stepedit_fx.engines.step_audio.vocabulary import Codes, to_flow
@@ -129,9 +129,8 @@ class Flow(nn.Module):
         guidance: float,
     ) -> None:
         super().__init__()
-        mels = estimator.outputs
         self.guidance = guidance
-        self.mels = mels
+        self.mels = mels = estimator.outputs
         self.input_embedding = DualEmbedding(rows, encoder.inputs // 2)
         self.spk_embed_affine_layer = nn.Linear(speaker, mels)
         self.encoder = FlowEncoder(encoder)
@@ -156,12 +155,14 @@ class Flow(nn.Module):
         """
         encoder = EncoderSizes.of(within(state, "encoder."), source)
         estimator = EstimatorSizes.of(within(state, "decoder.estimator."), source)
+        rows = size(state, "input_embedding.embedding.weight", 0, source)
         check_config(config, encoder, estimator, source)
+        check_tensors(rows, estimator, source)
         with torch.device("meta"):
             network = cls(
                 encoder,
                 estimator,
-                rows=size(state, "input_embedding.embedding.weight", 0, source),
+                rows=rows,
                 speaker=size(state, "spk_embed_affine_layer.weight", 1, source),
                 guidance=guidance(config, source),
             )
@@ -177,8 +178,7 @@ class Flow(nn.Module):
 
     @property
     def estimator(self) -> Estimator:
-        network = self.decoder["estimator"]
-        return cast(Estimator, network)
+        return cast(Estimator, self.decoder["estimator"])
 
     def noise(self, seed: int) -> Draw:
         """The noise of a seed, as `mel` takes it where no other is given."""
@@ -311,7 +311,8 @@ class Flow(nn.Module):
             (len(prompt) * per_step, n * per_step)
             for (prompt, _), n in zip(rows, lengths, strict=True)
         ]
-        return [mel[i, start:end].T for i, (start, end) in enumerate(ends)]
+        # Copied, so that one clip's mel does not hold the whole batch.
+        return [mel[i, start:end].T.contiguous() for i, (start, end) in enumerate(ends)]
 
 
 def _valid(lengths: Sequence[int], device: torch.device) -> Tensor | None:

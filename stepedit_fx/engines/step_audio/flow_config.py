@@ -8,9 +8,11 @@ from typing import Any
 
 from stepedit_fx.engines.step_audio.dit import EstimatorSizes
 from stepedit_fx.engines.step_audio.flow_encoder import EncoderSizes
+from stepedit_fx.engines.step_audio.vocabulary import FLOW_ROWS
 from stepedit_fx.errors import ReadError
 
 GUIDANCE = 0.7  # where the config has none, as published
+INPUTS = 4  # of the estimator, each as wide as the mel: noisy mel, mu, speaker, condition
 
 # The encoder is built this way only; a config that says something else is of another model.
 _ENCODER_KIND = {
@@ -55,6 +57,20 @@ def check_config(
                     f"{value!r}",
                     remedy="Are cosyvoice.yaml and flow.pt of one model?",
                 )
+
+
+def check_tensors(rows: int, estimator: EstimatorSizes, source: str) -> None:
+    """Raises ReadError where tensors that fit each other are still of another model."""
+    problem = ""
+    if rows != FLOW_ROWS:
+        problem = f"the embedding has {rows} rows, the two codebooks and their padding {FLOW_ROWS}"
+    elif estimator.inputs != INPUTS * estimator.outputs:
+        problem = (
+            f"the estimator takes {estimator.inputs} numbers a frame and gives "
+            f"{estimator.outputs}: it must take {INPUTS} times as many as it gives"
+        )
+    if problem:
+        raise ReadError.of(source, problem, remedy="Is it another model's flow?")
 
 
 def guidance(config: Mapping[str, Any], source: str) -> float:

@@ -96,7 +96,7 @@ class FlowStream:
             self._size = next(self._sizes)
         if last and len(self._rows):
             chunks.append(self._decode(self._rows, last=True))
-        return torch.cat(chunks).T
+        return torch.cat(chunks).T.contiguous()
 
     @property
     def remembered_bytes(self) -> int:

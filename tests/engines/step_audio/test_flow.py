@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -172,6 +173,20 @@ def test_a_tensor_of_another_shape_is_refused():
     state["encoder.embed.out.0.weight"] = torch.zeros(64)
     with pytest.raises(ReadError, match=r"embed.out.0.weight has shape \(64,\)"):
         Flow.from_state(state, golden_config())
+
+
+def test_a_codebook_of_another_size_is_refused():
+    """Codes would be read as other codes, or end in an error of the device."""
+    state = golden_state()
+    state["input_embedding.embedding.weight"] = state["input_embedding.embedding.weight"][:4097]
+    with pytest.raises(ReadError, match="4097 rows"):
+        Flow.from_state(state, golden_config())
+
+
+def test_an_estimator_with_other_inputs_is_refused():
+    state = random_state(ODD_ENCODER, replace(ODD_ESTIMATOR, inputs=21))
+    with pytest.raises(ReadError, match="takes 21 numbers a frame and gives 7"):
+        Flow.from_state(state, {})
 
 
 @pytest.mark.parametrize(
