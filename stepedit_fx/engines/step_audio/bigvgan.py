@@ -76,7 +76,7 @@ class SnakeBeta(nn.Module):
         alpha, beta = self.alpha[:, None], self.beta[:, None]  # (channels, 1)
         if self.logscale:
             alpha, beta = alpha.exp(), beta.exp()
-        return torch.addcmul(x, torch.sin(x * alpha).square_(), 1 / (beta + SNAKE_EPSILON))
+        return torch.addcmul(x, (x * alpha).sin_().square_(), 1 / (beta + SNAKE_EPSILON))
 
 
 class LowPass(nn.Module):

@@ -124,7 +124,7 @@ class Snake(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         alpha = self.alpha[:, None]  # (channels, 1)
-        return torch.addcmul(x, torch.sin(x * alpha).square_(), 1 / (alpha + SNAKE_EPSILON))
+        return torch.addcmul(x, (x * alpha).sin_().square_(), 1 / (alpha + SNAKE_EPSILON))
 
 
 class ResBlock(nn.Module):

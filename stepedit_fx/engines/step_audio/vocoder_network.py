@@ -66,11 +66,13 @@ class Window:
     kept_to: int
 
 
-def windows(frames: int, length: int, context: int) -> Iterator[Window]:
-    """Windows over a mel: one if it is short, else all of one length, the last moved back."""
+def windows(frames: int, length: int, context: int, even: bool = False) -> Iterator[Window]:
+    """Windows over a mel, one if it is short. even: the last is moved back to be as long."""
     kept_from = 0
     while kept_from < frames:
-        start = max(0, min(kept_from - context, frames - length))
+        start = max(0, kept_from - context)
+        if even:
+            start = max(0, min(start, frames - length))
         stop = min(start + length, frames)
         kept_to = frames if stop == frames else stop - context
         yield Window(start, stop, kept_from, kept_to)
@@ -85,22 +87,28 @@ def render(network: Network, mels: Sequence[Tensor], excitations: Sequence[Tenso
     """
     size = network.samples_per_frame
     sounds = [torch.empty(mel.shape[1] * size) for mel in mels]
+    for batch in _batches(network, mels):
+        mel = torch.stack([mels[i][:, w.start : w.stop] for i, w in batch])
+        driving = torch.stack([excitations[i][w.start * size : w.stop * size] for i, w in batch])
+        rendered = _checked(network(mel, driving), network.limit).cpu()
+        for (item, w), sound in zip(batch, rendered, strict=True):
+            kept = sound[(w.kept_from - w.start) * size : (w.kept_to - w.start) * size]
+            sounds[item][w.kept_from * size : w.kept_to * size] = kept
+    return sounds
+
+
+def _batches(network: Network, mels: Sequence[Tensor]) -> Iterator[list[tuple[int, Window]]]:
+    """Windows of one length together, each with the mel it is of."""
+    at_once = WINDOWS_AT_ONCE.get(mels[0].device.type, 1) if mels else 1
+    context = network.context_frames
+    length = max(network.window_frames, 3 * context)
     by_length: defaultdict[int, list[tuple[int, Window]]] = defaultdict(list)
-    length = max(network.window_frames, 3 * network.context_frames)
     for item, mel in enumerate(mels):
-        for window in windows(mel.shape[1], length, network.context_frames):
+        for window in windows(mel.shape[1], length, context, even=at_once > 1):
             by_length[window.stop - window.start].append((item, window))
     for group in by_length.values():
-        for batch in _batches(group, mels[0].device.type):
-            mel = torch.stack([mels[i][:, w.start : w.stop] for i, w in batch])
-            driving = torch.stack(
-                [excitations[i][w.start * size : w.stop * size] for i, w in batch]
-            )
-            rendered = _checked(network(mel, driving), network.limit).cpu()
-            for (item, w), sound in zip(batch, rendered, strict=True):
-                kept = sound[(w.kept_from - w.start) * size : (w.kept_to - w.start) * size]
-                sounds[item][w.kept_from * size : w.kept_to * size] = kept
-    return sounds
+        for start in range(0, len(group), at_once):
+            yield group[start : start + at_once]
 
 
 def check_mel(mel: Tensor, network: Network) -> None:
@@ -109,12 +117,6 @@ def check_mel(mel: Tensor, network: Network) -> None:
         raise EngineError(
             f"the vocoder takes a mel of ({network.bands}, frames), got {tuple(mel.shape)}"
         )
-
-
-def _batches(group: list[tuple[int, Window]], device: str) -> Iterator[list[tuple[int, Window]]]:
-    at_once = WINDOWS_AT_ONCE.get(device, 1)
-    for start in range(0, len(group), at_once):
-        yield group[start : start + at_once]
 
 
 def _checked(sound: Tensor, limit: float) -> Tensor:
