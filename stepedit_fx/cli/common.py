@@ -26,7 +26,11 @@ GraphArg = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NODE.FIELD=VALUE", help="Change a node's field. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="NODE.FIELD=VALUE",
+        help="Change a node's field, or engine=KIND. Repeatable.",
+    ),
 ]
 VarOption = Annotated[
     list[str] | None,

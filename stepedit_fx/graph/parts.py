@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from stepedit_fx.errors import Problem, did_you_mean
@@ -14,6 +14,7 @@ from stepedit_fx.nodes import INTERNAL, NODES, Node
 WRITTEN = {kind: cls for kind, cls in NODES.items() if kind not in INTERNAL}
 # Far more than anybody can read; it bounds the search for the nearest right word.
 MAX_PARTS = 1000
+ENGINE = "engine"  # what --set changes by this name, unless a node has it
 _ID = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
@@ -153,6 +154,38 @@ def apply_sets(parts: list[Part], sets: Iterable[str], problems: list[Problem]) 
                 part, fields=fields if isinstance(fields, Map) else part.fields
             )
     return list(by_id.values())
+
+
+def split_sets(parts: Sequence[Part], sets: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The sets on the graph's engine (``engine=kind``, ``engine.field=value``), and the others."""
+    on_engine: list[str] = []
+    others: list[str] = []
+    is_node = any(part.id == ENGINE for part in parts)
+    for text in sets:
+        target = text.partition("=")[0].strip().partition(".")[0]
+        (others if is_node or target != ENGINE else on_engine).append(text)
+    return on_engine, others
+
+
+def set_engine(written: Tree | None, sets: Iterable[str], problems: list[Problem]) -> Tree | None:
+    """What a graph says under ``engine:``, with the sets put in.
+
+    Another kind starts from that engine's own settings: those written are for the old one.
+    """
+    for text in sets:
+        mark = Mark(f"--set {text}")
+        target, equals, typed = text.partition("=")
+        _, *path = target.strip().split(".")
+        if not equals or not all(path):
+            problems.append(mark.problem("write it as engine=kind or engine.field=value"))
+        elif not path:
+            written = Map((("kind", mark, Scalar(typed.strip(), mark)),), mark)
+        else:
+            if written is None or isinstance(written, Scalar):
+                kind = written or Scalar("parametric", mark)
+                written = Map((("kind", kind.mark, kind),), kind.mark)
+            written = _put(written, path, read_value(typed, mark, problems), mark, problems)
+    return written
 
 
 def _typed(

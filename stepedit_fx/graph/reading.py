@@ -12,7 +12,7 @@ from stepedit_fx.errors import GraphError, StepEditError, did_you_mean
 from stepedit_fx.graph.check import Built, check_files, check_links, check_offers, check_outputs
 from stepedit_fx.graph.document import read_yaml
 from stepedit_fx.graph.fields import build
-from stepedit_fx.graph.parts import Part, apply_sets, read_chain, read_nodes
+from stepedit_fx.graph.parts import Part, apply_sets, read_chain, read_nodes, set_engine, split_sets
 from stepedit_fx.graph.problems import Problems, in_file_order
 from stepedit_fx.graph.spec import Graph, NodeSpec, open_with
 from stepedit_fx.graph.tree import Map, Mark, Scalar, Tree
@@ -39,8 +39,11 @@ class Reading:
         variables = read_variables(top.get("vars"), given, self.problems)
         top = self._filled(top, variables)
         name = self._name(top)
-        settings, engine = self._engine(top.get("engine"))
-        parts = apply_sets(self._parts(top), sets, self.problems)
+        parts = self._parts(top)
+        on_engine, on_nodes = split_sets(parts, sets)
+        written = set_engine(top.get("engine"), on_engine, self.problems)
+        settings, engine = self._engine(written)
+        parts = apply_sets(parts, on_nodes, self.problems)
         built = self._built(parts, self._seed(top))
         texts = variables.texts()
         self._check(built, name, texts, engine)

@@ -214,6 +214,26 @@ def test_sets_change_what_the_file_says() -> None:
     assert graph.nodes["out"].node.path == "x.wav"  # type: ignore[attr-defined]
 
 
+def test_sets_change_the_engine_and_its_settings() -> None:
+    """One graph, two engines: the choice is the command line's."""
+    text = "engine: {kind: toy, scale: 3}\nchain: [{emotion: happy}]"
+    assert Graph.parse(text).engine.model_dump()["scale"] == 3.0
+    assert Graph.parse(text, sets=["engine.scale=2"]).engine.model_dump()["scale"] == 2.0
+    assert Graph.parse(text, sets=["engine=parametric"]).engine.kind == "parametric"
+    fresh = Graph.parse(text, sets=["engine=toy"]).engine
+    assert fresh.model_dump()["scale"] == 1.0
+
+
+def test_a_node_called_engine_keeps_its_sets() -> None:
+    text = (
+        "nodes: {a: {type: input}, engine: {type: emotion, from: a, value: sad}, "
+        "o: {type: output, from: engine}}"
+    )
+    assert (
+        Graph.parse(text, sets=["engine.value=happy"]).nodes["engine"].node.edit().value == "happy"
+    )
+
+
 def test_sets_reach_into_lists_and_keep_words_words() -> None:
     text = (
         "{engine: toy, chain: [{paralinguistic: '[Sigh]'}, "

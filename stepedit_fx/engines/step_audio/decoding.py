@@ -68,4 +68,5 @@ def _speak(networks: Networks, jobs: Sequence[_Job], steps: int, seed: int) -> l
 
 def _conditioning(job: _Job) -> Conditioning:
     reference = job.source.references[job.segment.reference]
-    return Conditioning(reference.tokens, reference.mel, job.source.speaker)
+    # Copies: torch takes no arrays that may not be written to.
+    return Conditioning(reference.tokens, reference.mel.copy(), job.source.speaker.copy())

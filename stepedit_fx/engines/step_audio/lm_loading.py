@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import BitsAndBytesConfig
+from transformers.utils import logging as hf_logging
 
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
 from stepedit_fx.errors import ReadError, RequestError
@@ -28,15 +31,16 @@ def load_language_model(
     another model, RequestError where bitsandbytes is not installed.
     """
     try:
-        loaded: Any = Step1ForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            device_map={"": device},
-            quantization_config=_quantized(quantization, dtype),
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with _without_progress_bar():
+            loaded: Any = Step1ForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                device_map={"": device},
+                quantization_config=_quantized(quantization, dtype),
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError) as error:
         raise ReadError.of(folder, f"cannot be loaded: {error}", remedy=FETCH) from error
     except Exception as error:
@@ -56,6 +60,19 @@ def load_language_model(
                 remedy="Is it another model? `stepedit-fx models check` lists every file.",
             )
     return model.requires_grad_(False)
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """The command line draws its own."""
+    if not hf_logging.is_progress_bar_enabled():
+        yield
+        return
+    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _quantized(quantization: str, dtype: torch.dtype) -> Any:
