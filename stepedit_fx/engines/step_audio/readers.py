@@ -90,22 +90,26 @@ def _globals(path: Path, zipped: bool) -> Iterator[str]:
 
 
 def _names(file: IO[bytes]) -> Iterator[str]:
-    texts: list[str] = []  # the pushed ones, for STACK_GLOBAL takes the last two
+    """What one pickle would look up. A name is two texts on the stack, or out of the memo."""
+    texts: list[str] = []
     memo: dict[int, str] = {}
+    top = ""  # of the stack, where it is a text
     for opcode, argument, position in pickletools.genops(file):
         if position is not None and position > _MAX_PICKLE_BYTES:
             return
+        if opcode.name in {"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"}:
+            memo[len(memo) if argument is None else int(argument)] = top
+            continue
+        top = ""
         if opcode.name in {"GLOBAL", "INST"}:
             yield str(argument).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
+        elif opcode.name == "STACK_GLOBAL":
             yield ".".join(texts[-2:])
-        elif opcode.name in {"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"}:
-            if texts:
-                memo[len(memo) if argument is None else argument] = texts[-1]
         elif opcode.name in {"GET", "BINGET", "LONG_BINGET"}:
-            texts += [memo[argument]] if argument in memo else []
+            top = memo.get(int(argument), "")
         elif isinstance(argument, str):
-            texts.append(argument)
+            top = argument
+        texts += [top] if top else []
 
 
 def _start(path: Path) -> bytes:
@@ -162,12 +166,12 @@ def read_codebook(path: Path) -> NDArray[np.float32]:
     try:
         if path.stat().st_size > MAX_CODEBOOK_BYTES:
             raise ReadError.of(path, f"is larger than {MAX_CODEBOOK_BYTES >> 20} MiB", remedy=FETCH)
-        loaded: Any = np.load(path, allow_pickle=False, mmap_mode="r")
+        loaded: Any = np.lib.format.open_memmap(path, mode="r")  # no zip, no pickle
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         first = str(error).strip().partition("\n")[0]
         cause = f"is no array of numbers, or a damaged one ({first})"
         raise ReadError.of(path, cause, remedy=FETCH) from error
-    if not isinstance(loaded, np.ndarray) or loaded.dtype.kind != "f":
+    if loaded.dtype.kind != "f":
         raise ReadError.of(path, "is no array of floating-point numbers", remedy=FETCH)
     if loaded.ndim != 2 or len(loaded) != CODES or not loaded.shape[1]:
         raise ReadError.of(
