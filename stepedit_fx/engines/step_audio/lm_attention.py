@@ -54,12 +54,12 @@ def attention_bias(
     place = torch.arange(keys, device=like.device)
     distance = place[first:, None] - place[None, :]  # (queries, keys)
     root = distance.clamp(min=0).to(torch.float32).sqrt()
-    bias = (root * -slopes(heads, like.device)[:, None, None]).to(like.dtype)  # (H, queries, keys)
-    seen = (distance >= 0)[None, None]
-    if valid is not None:
-        shown = valid.to(like.device)[:, None, None, :keys]
-        seen = seen & shown | (distance == 0)  # (B, 1, queries, keys)
-    return bias.masked_fill(~seen, -torch.inf)
+    bias = (root * -slopes(heads, like.device)[:, None, None]).to(like.dtype)[None]
+    hidden = distance < 0
+    if valid is None:
+        return bias.masked_fill_(hidden, -torch.inf)  # a copy would double the largest tensor
+    padding = ~valid.to(like.device)[:, None, None, :keys]
+    return bias.masked_fill(hidden | padding & (distance > 0), -torch.inf)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:

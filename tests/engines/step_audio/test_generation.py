@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -269,6 +270,17 @@ def test_half_precision_answers_are_well_formed(dtype: torch.dtype) -> None:
     answers = generate(tiny(end=3.5).to(dtype), REQUESTS)
     for answer in answers:
         from_lm(answer.ids)
+
+
+def test_a_model_partly_on_disk_answers_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    whole = tiny(end=3.5)
+    whole.save_pretrained(tmp_path / "lm")
+    places = {"model.embed_tokens": "disk", "model.layers": "cpu", "model.norm": "cpu"}
+    parted = Step1ForCausalLM.from_pretrained(
+        tmp_path / "lm", device_map={**places, "lm_head": "disk"}, offload_folder=tmp_path
+    )
+    assert all(map(same, generate(whole, REQUESTS[:2]), generate(parted, REQUESTS[:2])))
 
 
 @pytest.mark.filterwarnings("ignore:.*checkpointing.*:FutureWarning")
