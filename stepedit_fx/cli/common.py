@@ -32,6 +32,12 @@ SetOption = Annotated[
         help="Change a node's field, or engine=KIND. Repeatable.",
     ),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="KIND", help="parametric or step-audio [default: what the graph says]."
+    ),
+]
 VarOption = Annotated[
     list[str] | None,
     typer.Option("--var", metavar="NAME=VALUE", help="Give a variable its value. Repeatable."),
@@ -66,9 +72,14 @@ def variables(given: Sequence[str] | None) -> dict[str, str]:
 
 
 def load_graph_source(
-    name: str, sets: Sequence[str] | None, given: Sequence[str] | None
+    name: str,
+    sets: Sequence[str] | None,
+    given: Sequence[str] | None,
+    engine: str | None = None,
 ) -> GraphSource:
     """The checked graph of a path or shipped name, as it was asked for.
+
+    engine: short for the first of the sets, ``engine=kind``.
 
     Raises RequestError, and GraphError with every problem.
     """
@@ -77,14 +88,20 @@ def load_graph_source(
 
     path = find_graph(name)
     try:
-        return GraphSource.load(path, sets=tuple(sets or ()), variables=variables(given))
+        all_sets = (*((f"engine={engine}",) if engine else ()), *(sets or ()))
+        return GraphSource.load(path, sets=all_sets, variables=variables(given))
     except ReadError as error:  # an argument that is no graph, not a render that failed
         raise RequestError(error.cause, remedy=error.remedy) from error
 
 
-def load_graph(name: str, sets: Sequence[str] | None, given: Sequence[str] | None) -> Graph:
+def load_graph(
+    name: str,
+    sets: Sequence[str] | None,
+    given: Sequence[str] | None,
+    engine: str | None = None,
+) -> Graph:
     """The checked graph of a path or shipped name. Raises RequestError, GraphError."""
-    return load_graph_source(name, sets, given).graph()
+    return load_graph_source(name, sets, given, engine).graph()
 
 
 def open_store(

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from stepedit_fx.cli.common import JsonOption, NoStoreOption, PluginsOption, StoreOption
+from stepedit_fx.cli.common import (
+    EngineOption,
+    JsonOption,
+    NoStoreOption,
+    PluginsOption,
+    StoreOption,
+)
 from stepedit_fx.errors import GraphError, RequestError
 
 if TYPE_CHECKING:
@@ -72,6 +78,7 @@ def edit(
     preset: PresetOption = None,
     effect: EffectOption = None,
     strength: StrengthOption = None,
+    engine: EngineOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of every random choice.")] = None,
     subtype: Annotated[str | None, typer.Option(help="Sample format, as PCM_16 or FLOAT.")] = None,
     store: StoreOption = None,
@@ -94,7 +101,7 @@ def edit(
         "effect": effect,
     }
     links = _links(ctx.meta[_ORDER], {k: v for k, v in given.items() if v}, strength)
-    text = _graph_text([*_merged(links)], target, subtype, seed)
+    text = _graph_text([*_merged(links)], target, subtype, seed, engine)
     if show_graph:
         typer.echo(text, nl=False)
         return
@@ -126,7 +133,11 @@ def _checked(text: str) -> GraphSource:
 
 
 def _graph_text(
-    chain: list[dict[str, Any]], target: Path, subtype: str | None, seed: int | None
+    chain: list[dict[str, Any]],
+    target: Path,
+    subtype: str | None,
+    seed: int | None,
+    engine: str | None,
 ) -> str:
     import yaml
 
@@ -139,6 +150,7 @@ def _graph_text(
     data = {
         "version": 1,
         "name": "edit",
+        **({} if engine is None else {"engine": engine}),
         **({} if seed is None else {"seed": seed}),
         **({"vars": {"out": target.stem}} if is_template else {}),
         "chain": [*chain, {"output": output}],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepedit_fx.cli.common import (
+    EngineOption,
     GraphArg,
     JsonOption,
     NoStoreOption,
@@ -33,6 +34,7 @@ def plan(
     out_dir: Annotated[
         Path, typer.Option("-o", "--out-dir", help="Where outputs would go.")
     ] = Path(),
+    engine: EngineOption = None,
     sets: SetOption = None,
     var: VarOption = None,
     store: StoreOption = None,
@@ -43,7 +45,7 @@ def plan(
     from stepedit_fx.batch import has_all
     from stepedit_fx.takes import find_take
 
-    checked = load_graph(graph, sets, var)
+    checked = load_graph(graph, sets, var, engine)
     path = None if source is None else find_take(str(source)).path
     made = checked.plan(path, store=open_store(store, none=no_store), out_dir=out_dir)
     if as_json:
@@ -105,6 +107,7 @@ def check(
     graphs: Annotated[
         list[str], typer.Argument(metavar="GRAPH", help="Graph files, or shipped names.")
     ],
+    engine: EngineOption = None,
     sets: SetOption = None,
     var: VarOption = None,
     as_json: JsonOption = False,
@@ -119,7 +122,7 @@ def check(
     broken: list[GraphError] = []
     for name in graphs:
         try:
-            checked = load_graph(name, sets, var)
+            checked = load_graph(name, sets, var, engine)
             found.append({"graph": name, "ok": True, "problems": []})
             if not as_json:
                 typer.echo(f"{name}: fine, {len(checked.nodes)} nodes")
@@ -140,6 +143,7 @@ def draw(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write an SVG here, or Mermaid by .mmd.")
     ] = None,
+    engine: EngineOption = None,
     sets: SetOption = None,
     var: VarOption = None,
 ) -> None:
@@ -147,7 +151,7 @@ def draw(
     from stepedit_fx.atomic import write_text
     from stepedit_fx.graph.draw import mermaid, svg
 
-    checked = load_graph(graph, sets, var)
+    checked = load_graph(graph, sets, var, engine)
     if out is None:
         typer.echo(mermaid(checked))
         return

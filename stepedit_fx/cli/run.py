@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepedit_fx.cli.common import (
+    EngineOption,
     GraphArg,
     JsonOption,
     NoStoreOption,
@@ -43,6 +44,7 @@ def run(
     out_dir: Annotated[
         Path, typer.Option("-o", "--out-dir", metavar="DIR", help="Where outputs go.")
     ] = Path(),
+    engine: EngineOption = None,
     sets: SetOption = None,
     var: VarOption = None,
     jobs: Annotated[
@@ -59,7 +61,7 @@ def run(
 ) -> None:
     """Run recordings through a graph. A bad file stops nothing; outputs up to date are kept."""
     render(
-        load_graph_source(graph, sets, var),
+        load_graph_source(graph, sets, var, engine),
         inputs or [],
         out_dir=out_dir,
         jobs=jobs,
