@@ -114,14 +114,14 @@ class FlexAttention:
         steep = slopes(heads, device)
         # A tensor, not a number: a number would be compiled into the kernel.
         offset = torch.tensor(first, device=device)
+        shown = torch.empty(0) if valid is None else valid
 
         # Plain functions, as FlexAttention takes no methods.
         def sees(_b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
             return k <= q + offset
 
-        def sees_valid(b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-            assert valid is not None
-            return (k <= q + offset) & valid[b, k] | (k == q + offset)
+        def sees_unpadded(b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            return (k <= q + offset) & shown[b, k] | (k == q + offset)
 
         def biased(score: Tensor, _b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
             return score - steep[h] * (q + offset - k).clamp(min=0).to(torch.float32).sqrt()
@@ -130,7 +130,7 @@ class FlexAttention:
         self._valid = valid
         self._biased = biased
         self._mask = create_block_mask(
-            sees if valid is None else sees_valid,
+            sees if valid is None else sees_unpadded,
             B=None if valid is None else valid.shape[0],
             H=None,
             Q_LEN=queries,
