@@ -73,9 +73,16 @@ class HiftConfig(BaseModel):
 
     @model_validator(mode="after")
     def _lists_match(self) -> HiftConfig:
-        stages = len(self.upsample_rates)
-        if not stages == len(self.upsample_kernel_sizes) == len(self.source_blocks):
+        stages = (
+            self.upsample_rates,
+            self.upsample_kernel_sizes,
+            self.source_resblock_kernel_sizes,
+            self.source_resblock_dilation_sizes,
+        )
+        if len({len(values) for values in stages}) > 1:
             raise ValueError("upsample and source_resblock lists differ in length")
+        if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
+            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
         return self
 
     @property
@@ -178,7 +185,7 @@ class HarmonicSum(nn.Module):
 class Hift(nn.Module):
     """The network; `vocoder_network.Network` says what its figures mean."""
 
-    window_frames = 256
+    window_frames = 128
 
     def __init__(self, config: HiftConfig) -> None:
         super().__init__()
@@ -268,6 +275,8 @@ class HiftExcitation:
 
     def under(self, mel: Tensor, first_frame: int, last: bool) -> Tensor:
         frames = mel.shape[1]
+        if not frames:
+            return mel.new_empty(0)
         f0 = self._network.f0_predictor(mel[None])[0].cpu()
         start = self._source.frame - first_frame
         stop = frames if last else max(start, frames - self._network.open_end_frames)
