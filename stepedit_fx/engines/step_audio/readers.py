@@ -92,13 +92,13 @@ def _globals(path: Path, zipped: bool) -> Iterator[str]:
 def _names(file: IO[bytes]) -> Iterator[str]:
     """What one pickle would look up. A name is two texts on the stack, or out of the memo."""
     texts: list[str] = []
-    memo: dict[int, str] = {}
+    memo: dict[object, str] = {}
     top = ""  # of the stack, where it is a text
     for opcode, argument, position in pickletools.genops(file):
         if position is not None and position > _MAX_PICKLE_BYTES:
             return
         if opcode.name in {"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"}:
-            memo[len(memo) if argument is None else int(argument)] = top
+            memo[len(memo) if argument is None else argument] = top
             continue
         top = ""
         if opcode.name in {"GLOBAL", "INST"}:
@@ -106,7 +106,7 @@ def _names(file: IO[bytes]) -> Iterator[str]:
         elif opcode.name == "STACK_GLOBAL":
             yield ".".join(texts[-2:])
         elif opcode.name in {"GET", "BINGET", "LONG_BINGET"}:
-            top = memo.get(int(argument), "")
+            top = memo.get(argument, "")
         elif isinstance(argument, str):
             top = argument
         texts += [top] if top else []
