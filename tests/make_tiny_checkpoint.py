@@ -25,6 +25,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
+from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID
+
 GOLDEN = Path(__file__).parent / "engines" / "step_audio" / "golden"
 PARAFORMER = "dengcunqin/speech_paraformer-large_asr_nat-zh-cantonese-en-16k-vocab8501-online"
 
@@ -129,7 +131,13 @@ def _language_model_tensors(
             f"{layer}.post_attention_layernorm.weight": (hidden,),
         }
     shapes |= {"model.norm.weight": (hidden,), "lm_head.weight": (vocab, hidden)}
-    return {name: _weight(random, shape).to(torch.bfloat16) for name, shape in shapes.items()}
+    tensors = {name: _weight(random, shape) for name, shape in shapes.items()}
+    # Every id has something in common that reads as "the end", so that a turn ends by itself after
+    # a second or two rather than at its budget.
+    tensors["model.embed_tokens.weight"][:, 0] = 1.0
+    tensors["lm_head.weight"][END_OF_TURN_ID] = 0.0
+    tensors["lm_head.weight"][END_OF_TURN_ID, 0] = 4.8
+    return {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}
 
 
 def _weight(random: torch.Generator, shape: tuple[int, ...]) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, CompressedTensorsConfig
 from transformers.utils import logging as hf_logging
 
+from stepedit_fx.engines.step_audio.documents import read_json
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
 from stepedit_fx.errors import ReadError, RequestError
 
@@ -31,12 +33,14 @@ def load_language_model(
     another model, RequestError where bitsandbytes is not installed.
     """
     try:
-        with _without_progress_bar():
+        with _without_progress_bar(), warnings.catch_warnings():
+            # It says that the folder's own config wins, which is what is wanted.
+            warnings.filterwarnings("ignore", "You passed `quantization_config`")
             loaded: Any = Step1ForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
                 device_map={"": device},
-                quantization_config=_quantized(quantization, dtype),
+                quantization_config=_quantized(folder, quantization, dtype),
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -75,14 +79,28 @@ def _without_progress_bar() -> Iterator[None]:
         hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _quantized(quantization: str, dtype: torch.dtype) -> Any:
-    if quantization == "none":
-        return None
-    if find_spec("bitsandbytes") is None:
+def _quantized(folder: Path, quantization: str, dtype: torch.dtype) -> Any:
+    """How to read the tensors; None where they are plain. Raises RequestError for what cannot be.
+
+    A checkpoint packed by compressed-tensors (the published 4-bit one) is unpacked on load:
+    transformers would do it at the first call anyway, and fails on zero points before that.
+    """
+    packed = (read_json(folder / "config.json").get("quantization_config") or {}).get(
+        "quant_method", ""
+    )
+    if packed and quantization != "none":
         raise RequestError(
-            f"quantization: {quantization} needs bitsandbytes",
-            remedy="Run `pip install bitsandbytes`, or leave quantization out.",
+            f"{folder} is quantized already ({packed})",
+            remedy="Leave quantization out, or name the full weights.",
         )
+    if packed == "compressed-tensors":
+        _needs("compressed_tensors", f"{folder.name}, which is packed in 4 bits,")
+        return CompressedTensorsConfig(dequantize=True)
+    if packed == "awq":
+        _needs("gptqmodel", f"{folder.name}, which is in AutoAWQ's format,")
+    if packed or quantization == "none":
+        return None
+    _needs("bitsandbytes", f"quantization: {quantization}")
     # lm_head stays whole: it is small beside the layers, and the codes are read off it.
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_8bit=quantization == "int8",
@@ -91,3 +109,9 @@ def _quantized(quantization: str, dtype: torch.dtype) -> Any:
         bnb_4bit_quant_type="nf4",
         llm_int8_skip_modules=["lm_head"],
     )
+
+
+def _needs(module: str, who: str) -> None:
+    if find_spec(module) is None:
+        name = module.replace("_", "-")
+        raise RequestError(f"{who} needs {name}", remedy=f"Run `pip install {name}`.")

@@ -226,5 +226,5 @@ def _tell_speed(model: Any) -> None:
     ratio = (time.perf_counter() - start) / TIMED_STEPS * GROUP * GROUPS_PER_SECOND
     if ratio > 1:
         logger.warning(
-            "no GPU is used: an edit takes about %.0f s for each second of speech here", ratio
+            "no GPU is used: an edit takes about %.1f s for each second of speech here", ratio
         )

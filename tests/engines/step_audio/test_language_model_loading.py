@@ -15,6 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM, register
+from stepedit_fx.engines.step_audio.lm_loading import load_language_model
+from stepedit_fx.errors import ReadError, RequestError
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -180,22 +184,47 @@ def awq_folder(folder: Path, *, symmetric: bool, group: int = 32) -> dict[str, T
     return meant
 
 
-@pytest.mark.filterwarnings("ignore:You passed `quantization_config`:UserWarning")
 @pytest.mark.parametrize("symmetric", [True, False])
 @torch.inference_mode()
 def test_an_awq_checkpoint_loads_to_exactly_what_it_stands_for(
     tmp_path: Path, golden: dict[str, Tensor], symmetric: bool
 ) -> None:
     pytest.importorskip("compressed_tensors")
-    from transformers import CompressedTensorsConfig
-
     meant = awq_folder(tmp_path / "awq", symmetric=symmetric)
-    model = Step1ForCausalLM.from_pretrained(
-        tmp_path / "awq",
-        dtype=torch.float32,
-        quantization_config=CompressedTensorsConfig(dequantize=True),
-    )
+    model = load_language_model(tmp_path / "awq", dtype=torch.float32, device=CPU)
     plain = Step1ForCausalLM.from_pretrained(GOLDEN, dtype=torch.float32)
     plain.load_state_dict(meant)
     ids = golden["prompt_ids"][None]
     torch.testing.assert_close(model(ids).logits, plain(ids).logits)
+    with pytest.raises(RequestError, match="quantized already"):
+        load_language_model(tmp_path / "awq", dtype=torch.float32, device=CPU, quantization="int8")
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        (4, r"9 tensors are missing: model\.layers\.3"),
+        (2, r"9 tensors are unexpected: model\.layers\.2"),
+    ],
+)
+def test_a_model_with_tensors_missing_or_too_many_is_refused(
+    tmp_path: Path, layers: int, told: str
+) -> None:
+    """transformers would fill what is missing with random numbers, and the result with noise."""
+    folder = folder_with(tmp_path, num_hidden_layers=layers)
+    with pytest.raises(ReadError, match=told):
+        load_language_model(folder, dtype=torch.float32, device=CPU)
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path)
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ReadError, match="models fetch"):
+        load_language_model(folder, dtype=torch.float32, device=CPU)
+
+
+def test_autoawq_says_what_it_needs(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, quantization_config={"quant_method": "awq"})
+    with pytest.raises(RequestError, match="pip install gptqmodel"):
+        load_language_model(folder, dtype=torch.float32, device=CPU)
