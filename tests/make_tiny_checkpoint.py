@@ -136,7 +136,7 @@ def _language_model_tensors(
     # a second or two rather than at its budget.
     tensors["model.embed_tokens.weight"][:, 0] = 1.0
     tensors["lm_head.weight"][END_OF_TURN_ID] = 0.0
-    tensors["lm_head.weight"][END_OF_TURN_ID, 0] = 4.8
+    tensors["lm_head.weight"][END_OF_TURN_ID, 0] = 3.5
     return {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}
 
 

@@ -44,6 +44,9 @@ USUALLY_LONGER = 2.0
 SOUND_S = 3.0  # for each laugh or sigh asked for
 SPARE_S = 2.0
 CLONE_LONGER = 2.0  # than a slow reading
+# A model that ends its turn before this part of the wanted length has lost the text; it is not
+# let end so soon. No edit but vad, which may find little but silence, makes speech so short.
+SHORTEST = 0.25
 # Kinds whose instruction holds no transcript.
 WORDLESS = ("denoise", "vad")
 
@@ -149,6 +152,7 @@ def _jobs(
         request = Request(
             prompt_ids=tuple(edit_prompt(networks.text, mine, texts[n], segment.tokens)),
             max_groups=_budget(mine, len(segment.tokens) // GROUP),
+            min_groups=_least(mine, len(segment.tokens) // GROUP),
             seed=pass_seed(edit.seed, number, n),
             sampling=sampling,
         )
@@ -208,6 +212,7 @@ def _clone_jobs(
         request = Request(
             prompt_ids=tuple(clone_prompt(networks.text, said, texts[at], longest.tokens)),
             max_groups=math.ceil(allowed_s / GROUP_S),
+            min_groups=max(1, int(spoken_s(piece) * SHORTEST / GROUP_S)),
             seed=pass_seed(edit.seed, 0, n),
             sampling=sampling,
         )
@@ -261,3 +266,8 @@ def _budget(edit: Edit, groups: int) -> int:
     sounds = len(parse_sounds(edit.text)[1]) if edit.kind == "paralinguistic" else 0
     longer = LONGER.get(edit.value, USUALLY_LONGER) if edit.kind == "speed" else USUALLY_LONGER
     return math.ceil(groups * longer + (SPARE_S + sounds * SOUND_S) / GROUP_S)
+
+
+def _least(edit: Edit, groups: int) -> int:
+    """The fewest groups an edit may give for a segment of so many."""
+    return 1 if edit.kind == "vad" else max(1, int(groups * SHORTEST))
