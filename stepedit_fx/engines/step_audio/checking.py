@@ -17,6 +17,7 @@ from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
 from stepedit_fx.engines.step_audio.fetching import read_lock
 from stepedit_fx.engines.step_audio.hashes import sha256
 from stepedit_fx.engines.step_audio.layout import FETCH, Folders, Part, PublishedFile, locate
+from stepedit_fx.engines.step_audio.libraries import check_installed
 from stepedit_fx.engines.step_audio.networks import Networks, Precision
 from stepedit_fx.engines.step_audio.shards import TensorInfo, read_header, shard_paths
 from stepedit_fx.errors import ReadError, StepEditError
@@ -72,8 +73,9 @@ def check_models(path: Path | None = None, *, deep: bool = False, hashed: bool =
 
     path: as for `find_models`. deep: also look for NaN in all of the language model. hashed: also
     compute every file's sha256, and compare it with what the lock file says. Raises ReadError
-    only where there is no folder to look at.
+    only where there is no folder to look at, RequestError where a library is missing.
     """
+    check_installed()
     folders = locate(path)
     checkpoint = Checkpoint(folders)
     seen = tuple(_file_reports(folders, hashed))
@@ -162,9 +164,6 @@ def _network_report(name: Part, opener: Callable[[], object], missing: set[str])
         opener()
     except StepEditError as error:
         return NetworkReport(name, str(error))
-    except ImportError as error:
-        remedy = "Run `pip install 'stepedit-fx[step-audio]'`."
-        return NetworkReport(name, f"{name}: needs {error.name}. {remedy}")
     return NetworkReport(name)
 
 

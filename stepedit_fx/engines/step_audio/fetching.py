@@ -27,6 +27,7 @@ from stepedit_fx.engines.step_audio.layout import (
     TOKENIZER_FILES,
     PublishedFile,
 )
+from stepedit_fx.engines.step_audio.libraries import check_installed
 from stepedit_fx.errors import ReadError, StepEditError, WriteError
 
 logger = logging.getLogger(__name__)
@@ -79,8 +80,9 @@ def fetch_models(
     the language model's repository; without one, what this folder's lock file has, else the
     pinned commit. told: takes a line for the user now and then.
     Raises ReadError where the hub cannot be reached or gives other bytes than it states,
-    WriteError where the disk is too small or refuses.
+    WriteError where the disk is too small or refuses, RequestError where a library is missing.
     """
+    check_installed()
     locked = {name: str(entry.get("revision")) for name, entry in read_lock(folder).items()}
     editx = EDITX_AWQ if awq else EDITX
     wanted = ((editx, EDITX_FILES, revision), (TOKENIZER, TOKENIZER_FILES, None))

@@ -6,12 +6,11 @@ are used.
 
 from __future__ import annotations
 
-import pickletools  # reads opcodes and runs none of them
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +26,13 @@ MAX_CODEBOOK_BYTES = 64 << 20  # the published one has 2 MiB
 _NESTED_UNDER = ("state_dict", "model", "generator")
 _POINTER = b"version https://git-lfs"
 _ZIP = b"PK"
-_MAX_PICKLE_BYTES = 64 << 20  # a state of 1000 tensors has 100 kB
-_LEGACY_PICKLES = 5  # magic number, version, system, the state, the storages' keys
+_MAX_INSTRUCTIONS = 4 << 20  # bytes; a state of 1000 tensors has 100 kB
 _MAX_NAMED = 3
-# What a pickled tensor consists of, and the containers around it.
+# How module and name stand in a file: as lines, or since 2013 as two texts with their lengths.
+_LOOK_UP = re.compile(rb"(?<![\w.])[ci]([A-Za-z_][\w.]*)\n([A-Za-z_][\w.]*)\n")
+_STACKED_LOOK_UP = re.compile(rb"\x8c.([A-Za-z_][\w.]*)\x94?\x8c.([A-Za-z_][\w.]*)\x94?\x93", re.S)
+_TOLD = re.compile(r"GLOBAL ([A-Za-z_][\w.]*)")  # in torch's own message
+# What a tensor in a file consists of, and the containers around it.
 _OF_TENSORS = re.compile(
     r"torch\.(_utils\._rebuild_\w+|_tensor\._rebuild_\w+|(storage\.)?\w*Storage|Size|device"
     r"|b?float\d*|u?int\d+|bool|double|half|nn\.parameter\.Parameter|Tensor)"
@@ -59,7 +61,7 @@ def read_pt(path: Path) -> dict[str, Tensor]:
 
 
 def _refusal(path: Path, zipped: bool, error: Exception) -> ReadError:
-    names = sorted(set(_globals(path, zipped)))
+    names = sorted({*_TOLD.findall(str(error)), *_globals(path, zipped)})
     code = [name for name in names if not _OF_TENSORS.fullmatch(name)]
     if code:
         shown = ", ".join(code[:_MAX_NAMED]) + (", ..." if len(code) > _MAX_NAMED else "")
@@ -72,44 +74,27 @@ def _refusal(path: Path, zipped: bool, error: Exception) -> ReadError:
 
 
 def _globals(path: Path, zipped: bool) -> Iterator[str]:
-    """Every module.name that a file's pickles would look up, read without running them."""
+    """The module.name pairs that a file would look up, as far as they stand there in full."""
+    for data in _instructions(path, zipped):
+        for module, name in (*_LOOK_UP.findall(data), *_STACKED_LOOK_UP.findall(data)):
+            yield f"{module.decode()}.{name.decode()}"
+
+
+def _instructions(path: Path, zipped: bool) -> Iterator[bytes]:
+    """The parts of a file that say how to build its objects; values lie in other parts."""
     try:
-        if zipped:
-            with zipfile.ZipFile(path) as archive:
-                for name in archive.namelist():
-                    if name.endswith(".pkl"):
-                        with archive.open(name) as file:
-                            yield from _names(file)
-        else:
+        if not zipped:
             with path.open("rb") as file:
-                for _ in range(_LEGACY_PICKLES):
-                    yield from _names(file)
-    # What cannot be read to its end is refused all the same; the names so far tell why.
-    except (OSError, ValueError, zipfile.BadZipFile, RuntimeError, IndexError):
-        return
-
-
-def _names(file: IO[bytes]) -> Iterator[str]:
-    """What one pickle would look up. A name is two texts on the stack, or out of the memo."""
-    texts: list[str] = []
-    memo: dict[object, str] = {}
-    top = ""  # of the stack, where it is a text
-    for opcode, argument, position in pickletools.genops(file):
-        if position is not None and position > _MAX_PICKLE_BYTES:
+                yield file.read(_MAX_INSTRUCTIONS)
             return
-        if opcode.name in {"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"}:
-            memo[len(memo) if argument is None else argument] = top
-            continue
-        top = ""
-        if opcode.name in {"GLOBAL", "INST"}:
-            yield str(argument).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL":
-            yield ".".join(texts[-2:])
-        elif opcode.name in {"GET", "BINGET", "LONG_BINGET"}:
-            top = memo.get(argument, "")
-        elif isinstance(argument, str):
-            top = argument
-        texts += [top] if top else []
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(".pkl"):
+                    with archive.open(name) as part:
+                        yield part.read(_MAX_INSTRUCTIONS)
+    # Refused all the same; this only looks for the reason.
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+        return
 
 
 def _start(path: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,17 @@ def test_no_folder_is_one_line(tmp_path: Path) -> None:
     result = models_check(tmp_path / "nowhere", code=1)
     assert "there is no such folder" in result.stderr
     assert "models fetch" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "fetch"])
+def test_a_base_install_says_what_to_install(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Without the extra libraries there is one line, not an ImportError."""
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    result = CliRunner().invoke(app, ["models", command, str(tiny_checkpoint)])
+    assert result.exit_code == 2
+    assert "needs transformers. Run `pip install 'stepedit-fx[step-audio]'`" in result.stderr
 
 
 def test_the_script_makes_it(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_code_in_a_file_is_named_and_does_not_run(
     """A doctored flow.pt must not run a command, and the user must learn why it is refused."""
     path, trace = tmp_path / "flow.pt", tmp_path / "it-ran"
     torch.save(
-        {**STATE, "evil": Evil(trace)},
+        {**STATE, **{f"more.{n}": torch.ones(1) for n in range(60)}, "evil": Evil(trace)},
         path,
         _use_new_zipfile_serialization=zipped,
         pickle_protocol=protocol,
