@@ -41,7 +41,7 @@ from stepedit_fx.errors import ReadError
 CHUNK_SAMPLES = CHUNK * STACK_HOP * FBANK_HOP  # 240 ms at 16 kHz
 HISTORY_SAMPLES = STACK_LEFT * FBANK_HOP  # before a chunk, that its first stack reaches back to
 
-GROUP_CHUNKS = 256  # through the layers side by side: a minute, in about 100 MB
+GROUP_CHUNKS = 128  # through the layers side by side: half a minute, in about 100 MB
 LONGEST_PERIOD = 10000.0  # of the sinusoids
 
 # What the published config.yaml says where this network could be built in another way.
