@@ -1,10 +1,10 @@
 """The source of HiFT: a sine for each harmonic of f0, and noise where there is no voice.
 
 Phases follow the reference to the bit: cycles a frame added up, turned into radians in float32,
-drawn out linearly to samples. In float32 a phase loses precision as it grows: after 3 s the ninth
-harmonic of 150 Hz is 1.5e-3 of the peak away from float64. Bit for bit and growing without end
-cannot both be had, so whole cycles are taken off every 256 frames: shorter clips are the
-reference's own, and an hour long stream is as exact as five seconds.
+drawn out linearly to samples. A float32 phase loses precision as it grows: 3 s of 150 Hz are off
+by 1.5e-3 of the peak from float64, and that is in the reference's numbers. It must not go on for
+ever, so whole cycles are taken off every 256 frames: shorter clips are the reference's own, and
+an hour long stream is as exact as five seconds.
 
 The reference also draws a random phase for each harmonic, adds it to the first sample, and then
 drops that sample on its way to frames. So there is none here either.
