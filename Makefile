@@ -31,6 +31,7 @@ check: $(VENV)/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --severity-level medium stepedit_fx
 	$(BIN)/python -m pytest tests/test_layers.py
 
 clean:

@@ -11,17 +11,21 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import EngineSettings, check_offered
 from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
+from stepedit_fx.engines.step_audio.libraries import check_installed
 from stepedit_fx.engines.step_audio.networks import Networks, Precision
 from stepedit_fx.engines.step_audio.takes import KIND
 from stepedit_fx.speech import Edit, Speech
 from stepedit_fx.tags import EMOTIONS, SOUNDS, SPEEDS, STYLES
+
+if TYPE_CHECKING:
+    from stepedit_fx.engines.step_audio.sampling import Sampling
 
 # Raised whenever the same weights, source and edits would give other samples.
 CODE_VERSION = 1
@@ -69,7 +73,11 @@ class StepAudioEngine:
 
     @cached_property
     def networks(self) -> Networks:
-        """The networks, each loaded when it is first needed."""
+        """The networks, each loaded when it is first needed.
+
+        Raises RequestError where the libraries of the extra are not installed.
+        """
+        check_installed()
         chosen = self.settings
         precision = Precision(chosen.device, chosen.dtype, chosen.quantization)
         return Networks(self.checkpoint, precision)
@@ -159,7 +167,7 @@ class StepAudioEngine:
             )
 
     @cached_property
-    def _sampling(self):  # type: ignore[no-untyped-def]
+    def _sampling(self) -> Sampling:
         from stepedit_fx.engines.step_audio.sampling import Sampling
 
         chosen = self.settings

@@ -7,7 +7,14 @@ from importlib.util import find_spec
 from stepedit_fx.errors import RequestError
 
 # Of the extra "step-audio" in pyproject.toml.
-LIBRARIES = ("huggingface_hub", "onnxruntime", "sentencepiece", "torch", "transformers")
+LIBRARIES = (
+    "accelerate",
+    "huggingface_hub",
+    "onnxruntime",
+    "sentencepiece",
+    "torch",
+    "transformers",
+)
 
 
 def check_installed() -> None:

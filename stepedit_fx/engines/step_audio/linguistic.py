@@ -44,7 +44,8 @@ HISTORY_SAMPLES = STACK_LEFT * FBANK_HOP  # before a chunk, that its first stack
 GROUP_CHUNKS = 128  # through the layers side by side: half a minute, in about 100 MB
 LONGEST_PERIOD = 10000.0  # of the sinusoids
 
-# What the published config.yaml says where this network could be built in another way.
+# What the published config.yaml says where this network could be built in another way. Chunk sizes
+# are not among it: the reference's tokenizer sets its own, whatever the file says.
 PUBLISHED: Mapping[str, Mapping[str, Any]] = {
     "encoder_conf": {
         "input_layer": "pe_online",
@@ -61,7 +62,6 @@ PUBLISHED: Mapping[str, Mapping[str, Any]] = {
         "lfr_m": STACK,
         "lfr_n": STACK_HOP,
     },
-    "": {"chunk_size": [0, CHUNK, OVERLAP], "encoder_chunk_look_back": LOOK_BACK},
 }
 
 
@@ -71,12 +71,12 @@ def read_heads(config: Mapping[str, Any], source: str) -> int:
     Raises ReadError where it describes another network than this file computes.
     """
     for section, wanted in PUBLISHED.items():
-        found = config.get(section) or {} if section else config
+        found = config.get(section)
         for key, value in wanted.items():
             if isinstance(found, Mapping) and found.get(key, value) != value:
                 raise ReadError.of(
                     source,
-                    f"{section}.{key}".lstrip(".") + f" is {found[key]!r}, wanted {value!r}",
+                    f"{section}.{key} is {found[key]!r}, wanted {value!r}",
                     remedy="Is it the online Paraformer of Step-Audio-Tokenizer?",
                 )
     conf = config.get("encoder_conf")

@@ -61,8 +61,10 @@ class Networks:
     def dtype(self) -> torch.dtype:
         """Of the language model. Raises RequestError for one the device cannot do."""
         from stepedit_fx.engines.step_audio.devices import choose_dtype
+        from stepedit_fx.engines.step_audio.memory import LanguageModelSize
 
-        return choose_dtype(self.precision.dtype, self.device)
+        size = LanguageModelSize.of(self.checkpoint.language_model_config())
+        return choose_dtype(self.precision.dtype, self.device, size=size)
 
     @property
     def dtype_name(self) -> str:
