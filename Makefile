@@ -1,7 +1,8 @@
 # Every target does all of its own set-up, in .venv.
 #   make demo               a voice sounds happier; IN=your.wav takes your recording
+#   make demo-step-audio    the same on the step-audio engine with tiny random weights: noise
 #   make test               the whole suite
-#   make check              ruff, ruff format, mypy --strict, the layering test
+#   make check              ruff, ruff format, mypy --strict, bandit, the layering test
 # PYTHON=... names an interpreter (3.10 or later, with venv).
 
 IN ?= examples/audio/good-morning.wav
@@ -19,10 +20,15 @@ BIN := $(VENV)/bin
 endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo demo-step-audio test check clean
 
 demo: $(VENV)/base.done
 	@$(BIN)/stepedit-fx run quickstart "$(IN)" -o "$(OUT)"
+
+demo-step-audio: $(VENV)/dev.done
+	@$(BIN)/python tests/make_tiny_checkpoint.py build/tiny-models
+	@STEPEDIT_MODELS=build/tiny-models $(BIN)/stepedit-fx run quickstart "$(IN)" -o "$(OUT)" \
+	  --engine step-audio
 
 test: $(VENV)/dev.done
 	$(BIN)/python -m pytest

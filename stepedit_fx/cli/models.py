@@ -105,7 +105,8 @@ def _needs(report: Report) -> Mapping[str, Any]:
     device = choose_device()
     dtype = str(choose_dtype("auto", device, size=size)).removeprefix("torch.")
     others = sum(f.bytes or 0 for f in report.files if f.part != "language model")
-    forms = ("awq",) if quantized else ("float32", "bfloat16", "int8", "int4")
+    # A packed model is unpacked into the chosen dtype on load.
+    forms = (dtype,) if quantized else ("float32", "bfloat16", "int8", "int4")
     totals = {form: size.total_bytes(form, others) for form in forms}
     return {
         "device": str(device),

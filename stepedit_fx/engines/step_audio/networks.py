@@ -55,7 +55,13 @@ class Networks:
         """Raises RequestError for a device that is not there."""
         from stepedit_fx.engines.step_audio.devices import choose_device
 
-        return choose_device(self.precision.device)
+        device = choose_device(self.precision.device)
+        if device.type == "cuda":
+            import torch
+
+            # Convolutions of the flow and the vocoder are float32 to the last bits, as published.
+            torch.backends.cudnn.allow_tf32 = False
+        return device
 
     @cached_property
     def dtype(self) -> torch.dtype:
