@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from stepedit_fx.engines.base import is_cancelled
 from stepedit_fx.engines.step_audio.generation import Generated, Request, generate, pass_seed
@@ -32,7 +32,7 @@ from stepedit_fx.engines.step_audio.takes import (
 from stepedit_fx.engines.step_audio.vocabulary import GROUP, GROUP_S, Codes, from_lm
 from stepedit_fx.errors import Cancelled, RequestError
 from stepedit_fx.speech import Edit, Speech, Transcript
-from stepedit_fx.tags import DIALECTS, SOUNDS, parse_sounds
+from stepedit_fx.tags import DIALECTS, SOUNDS, parse_sounds, split_words
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +53,15 @@ WORDLESS = ("denoise", "vad")
 
 @dataclass(frozen=True)
 class _Job:
-    """One prompt: for which take and which of its segments, and how long it may get."""
+    """One prompt: for which take and which of its segments, and how long it may get.
+
+    words: how many the answer is to say, where the prompt says which.
+    """
 
     take: int
     segment: int
     request: Request
+    words: int | None = None
 
 
 def passes(edit: Edit) -> int:
@@ -104,7 +108,7 @@ def edit_once(
     for index, (take, edit) in enumerate(zip(takes, edits, strict=True)):
         segments, around = unpack(take)
         segments = [
-            Segment(_tokens(found[index, n], edit.kind), segment.reference)
+            replace(segment, tokens=_tokens(found[index, n], edit.kind))
             if (index, n) in found
             else segment
             for n, segment in enumerate(segments)
@@ -130,7 +134,7 @@ def clone(
     for index, (reference, edit) in enumerate(zip(references, edits, strict=True)):
         spoken_as = _longest(unpack(reference)[0])[1].reference
         segments = [
-            Segment(_tokens(result, "clone"), spoken_as)
+            Segment(_tokens(result, "clone"), spoken_as, job.words)
             for job, result in zip(jobs, results, strict=True)
             if job.take == index
         ]
@@ -170,7 +174,9 @@ def _texts(
     if not spoken and edit.kind not in WORDLESS:
         logger.warning("no transcript: the model edits better when it is told the words")
     transcript = replace(take.transcript, text=spoken)
-    shares = share_words(transcript, _spans_s(take, segments, around))
+    shares = _told_shares(spoken, segments) or share_words(
+        transcript, _spans_s(take, segments, around)
+    )
     wanted = [edit.text] * len(segments)
     if edit.kind == "paralinguistic":
         if not parse_sounds(edit.text)[1]:
@@ -180,6 +186,13 @@ def _texts(
             )
         wanted = cut_text_with_sounds(edit.text, spoken, shares)
     return cut_text(spoken, shares), wanted
+
+
+def _told_shares(spoken: str, segments: Sequence[Segment]) -> list[tuple[int, int]]:
+    """Which words each segment was told to say; nothing where it is not known of all."""
+    edges = [0, *accumulate(-1 if s.words is None else s.words for s in segments)]
+    known = all(segment.words is not None for segment in segments)
+    return list(pairwise(edges)) if known and edges[-1] == len(split_words(spoken)) else []
 
 
 def _spans_s(
@@ -199,13 +212,13 @@ def _spans_s(
 def _clone_jobs(
     networks: Networks, sampling: Sampling, index: int, reference: Speech, edit: Edit
 ) -> list[_Job]:
-    if not edit.text.strip():
+    dialect = next((prefix for prefix in DIALECTS if edit.text.lstrip().startswith(prefix)), "")
+    if not edit.text.strip().removeprefix(dialect).strip():
         raise RequestError("there is no text to say", remedy="Give the clone a text.")
     segments, around = unpack(reference)
     texts, _ = _texts(reference, segments, around, replace(edit, kind="clone"))
     at, longest = _longest(segments)
     jobs = []
-    dialect = next((prefix for prefix in DIALECTS if edit.text.lstrip().startswith(prefix)), "")
     for n, piece in enumerate(cut_sentences(edit.text)):
         said = piece if n == 0 else dialect + piece
         allowed_s = spoken_s(piece) * CLONE_LONGER + SPARE_S + SOUND_S * piece.count("[")
@@ -216,7 +229,7 @@ def _clone_jobs(
             seed=pass_seed(edit.seed, 0, n),
             sampling=sampling,
         )
-        jobs.append(_Job(index, n, request))
+        jobs.append(_Job(index, n, request, len(split_words(_spoken(piece)))))
     return jobs
 
 

@@ -187,7 +187,10 @@ def is_out_of_memory(error: Exception) -> bool:
     told = str(error)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError)
-        and ("out of memory" in told or "not enough memory" in told or "can't allocate" in told)
+        and any(
+            words in told  # the last one is cuBLAS's and cuDNN's
+            for words in ("out of memory", "not enough memory", "can't allocate", "ALLOC_FAILED")
+        )
     )
 
 

@@ -20,12 +20,16 @@ from stepedit_fx.tags import parse_sounds, split_words, word_spans
 LONGEST_S = 28.0
 SHORTEST_S = 12.0  # a cut is not looked for before this: context is what the model lives on
 NO_PAUSE_S = 8.0  # without a pause, the quietest spot of this much before the longest
+SLIVER_S = 2.0  # nor this near to the end, where what is left may be too short to be tokenized
 SNAP_WORDS = 3  # how far a share of words may end from its time to end at punctuation
 # Reading aloud, slow rather than fast: seconds for a word, and for a Chinese or Japanese character
 # or a Korean syllable (Pellegrino et al. 2011: 5 to 8 syllables a second).
 WORD_S, CHARACTER_S = 0.45, 0.25
 _CLAUSE_END = re.compile(r"[.!?;:,。！？；：，、…]")
-_SENTENCE = re.compile(r".+?(?:[.!?。！？…]+[\"'”’)\]]*\s*|\n+|$)", re.DOTALL)
+# A full stop inside "3.14" or "example.com" ends no sentence.
+_SENTENCE = re.compile(
+    r".+?(?:(?:[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[\"'”’)\]]*)\s*|\n+|$)", re.DOTALL
+)
 
 Span = tuple[int, int]
 
@@ -40,20 +44,24 @@ def cut_at_pauses(mono: Samples, rate: int, longest_s: float = LONGEST_S) -> lis
     cuts = [0]
     while (frames - cuts[-1]) / rate > longest_s:
         start_s = cuts[-1] / rate
-        earliest_s, latest_s = start_s + min(SHORTEST_S, longest_s / 2), start_s + longest_s
-        middles = [
-            (b - a, (a + b) / 2 * FRAME_S)
-            for a, b in pauses
-            if earliest_s <= (a + b) / 2 * FRAME_S <= latest_s
-        ]
-        cut_s = max(middles)[1] if middles else _quietest_s(level_db, latest_s)
+        shortest_s = min(SHORTEST_S, longest_s / 2)
+        earliest_s = start_s + shortest_s
+        latest_s = min(start_s + longest_s, frames / rate - shortest_s)
+        furthest_s = min(start_s + longest_s, frames / rate - min(SLIVER_S, shortest_s))
+        middles = [(b - a, (a + b) / 2 * FRAME_S) for a, b in pauses]
+        # A pause that leaves the last segment long, else any that leaves it more than a sliver.
+        best = max(
+            (m for m in middles if earliest_s <= m[1] <= latest_s),
+            default=max((m for m in middles if earliest_s <= m[1] <= furthest_s), default=None),
+        )
+        cut_s = best[1] if best else _quietest_s(level_db, earliest_s, latest_s)
         cuts.append(round(cut_s * rate))
     return list(zip(cuts, [*cuts[1:], frames], strict=True))
 
 
-def _quietest_s(level_db: np.ndarray, latest_s: float) -> float:
+def _quietest_s(level_db: np.ndarray, earliest_s: float, latest_s: float) -> float:
     last = int(latest_s / FRAME_S)
-    first = int((latest_s - min(NO_PAUSE_S, LONGEST_S / 2)) / FRAME_S)
+    first = min(int(max(latest_s - NO_PAUSE_S, earliest_s) / FRAME_S), last - 1)
     return (first + int(np.argmin(level_db[first:last]))) * FRAME_S
 
 
@@ -124,10 +132,12 @@ def cut_text_with_sounds(text: str, spoken: str, shares: Sequence[Span]) -> list
 
 
 def _matching(said: Sequence[str], wanted: Sequence[str], end: int) -> int:
-    """How many words of `wanted` stand for the first `end` words of `said`."""
-    blocks = SequenceMatcher(None, said, wanted, autojunk=False).get_matching_blocks()
-    block = max((b for b in blocks if b.a <= end), key=lambda b: b.a)
-    return max(0, min(len(wanted), block.b + end - block.a))
+    """How many words of `wanted` stand for the first `end` words of `said`; it only grows."""
+    matched = SequenceMatcher(None, said, wanted, autojunk=False).get_matching_blocks()
+    blocks = [(0, 0), *((block.a, block.b) for block in matched)]
+    at, there = max(block for block in blocks if block[0] <= end)
+    next_there = min((b for a, b in blocks if a > end), default=len(wanted))
+    return min(there + end - at, next_there)
 
 
 def spoken_s(text: str) -> float:

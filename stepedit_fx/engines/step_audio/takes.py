@@ -82,10 +82,14 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Mixed tokens, (groups * 5,), to be spoken like one of the source's references."""
+    """Mixed tokens, (groups * 5,), to be spoken like one of the source's references.
+
+    words: how many of the transcript's it says, where that is known: a clone was told them.
+    """
 
     tokens: Codes
     reference: int
+    words: int | None = None
 
 
 def pack(
@@ -100,6 +104,7 @@ def pack(
         "tokens": _joined([s.tokens for s in segments], np.int32),
         "groups": np.array([len(s.tokens) // GROUP for s in segments], np.int64),
         "references": np.array([s.reference for s in segments], np.int64),
+        "words": np.array([-1 if s.words is None else s.words for s in segments], np.int64),
         "around": np.array([around], np.int64),
     }
     return Speech(codes, voice, place, transcript)
@@ -109,8 +114,9 @@ def unpack(take: Speech) -> tuple[list[Segment], Around]:
     """A Speech's segments, and what stands around them."""
     codes = take.codes
     tokens = _split(codes["tokens"].astype(np.int64), codes["groups"] * GROUP)
-    rows = zip(tokens, codes["references"], strict=True)
-    return [Segment(t, int(r)) for t, r in rows], Around(int(codes["around"][0]))
+    rows = zip(tokens, codes["references"], codes["words"].tolist(), strict=True)
+    segments = [Segment(t, int(r), None if words < 0 else words) for t, r, words in rows]
+    return segments, Around(int(codes["around"][0]))
 
 
 def with_segments(take: Speech, segments: Sequence[Segment], around: Around) -> Speech:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,11 @@ import torch
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import cancelled_by, open_engine
+from stepedit_fx.engines.step_audio import editing, prompts
 from stepedit_fx.engines.step_audio.engine import StepAudioEngine, StepAudioSettings
 from stepedit_fx.engines.step_audio.networks import in_batches
 from stepedit_fx.engines.step_audio.takes import Around, Source, unpack
+from stepedit_fx.engines.step_audio.text import TextTokenizer
 from stepedit_fx.engines.step_audio.vocabulary import GROUP_S, check_mixed
 from stepedit_fx.errors import Cancelled, EngineError, ReadError, RequestError, TagError
 from stepedit_fx.files import read_audio
@@ -224,14 +227,39 @@ def test_a_clone_says_other_words_in_the_same_voice(engine: StepAudioEngine, tak
     assert sound.duration_s == pytest.approx(length_s, abs=0.2)
     again = engine.edit([cloned], [HAPPY])[0]
     assert tokens(again) != tokens(cloned)
-    with pytest.raises(RequestError, match="no text"):
-        engine.clone([take], [Edit("clone", text="  ")])
+    for nothing in ("  ", "[Cantonese] "):
+        with pytest.raises(RequestError, match="no text"):
+            engine.clone([take], [Edit("clone", text=nothing)])
 
 
 def test_a_long_text_is_said_in_pieces(engine: StepAudioEngine, take: Speech) -> None:
     cloned = engine.clone([take], [Edit("clone", text="One two three four five six. " * 14)])[0]
     assert len(unpack(cloned)[0]) > 1
     assert engine.decode([cloned])[0].duration_s > 1
+
+
+def test_an_edit_of_a_clone_is_told_the_words_each_piece_was_given(
+    engine: StepAudioEngine, take: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the model took over each: lengths alone would put words into the wrong piece."""
+    told: list[tuple[str, str]] = []
+
+    def clone_prompt(tokenizer: TextTokenizer, text: str, *rest: Any) -> list[int]:
+        told.append(("clone", text))
+        return prompts.clone_prompt(tokenizer, text, *rest)
+
+    def edit_prompt(tokenizer: TextTokenizer, edit: Edit, text: str, *rest: Any) -> list[int]:
+        told.append(("edit", text))
+        return prompts.edit_prompt(tokenizer, edit, text, *rest)
+
+    monkeypatch.setattr(editing, "clone_prompt", clone_prompt)
+    monkeypatch.setattr(editing, "edit_prompt", edit_prompt)
+    text = "One two three four five six. " * 14
+    twice = Edit("emotion", "happy", iterations=2)
+    engine.edit(engine.clone([take], [Edit("clone", text=text)]), [twice])
+    cloned = [words for what, words in told if what == "clone"]
+    assert len(cloned) > 1
+    assert [words for what, words in told if what == "edit"] == cloned * 2
 
 
 def test_a_long_take_goes_by_segments_and_pauses_stay(
@@ -293,7 +321,7 @@ def test_memory_that_runs_out_makes_batches_smaller(engine: StepAudioEngine) -> 
     def work(batch: list[int]) -> list[int]:
         sizes.append(len(batch))
         if len(batch) > 2:
-            raise torch.OutOfMemoryError("out of memory")
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
         return [2 * n for n in batch]
 
     assert in_batches(engine.networks, list(range(7)), 8, work, "doubling") == [

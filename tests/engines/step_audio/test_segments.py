@@ -110,3 +110,37 @@ def test_a_text_to_say_is_cut_between_sentences() -> None:
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 def test_nothing_to_say_is_no_piece(text: str) -> None:
     assert s.cut_sentences(text) == []
+
+
+@pytest.mark.parametrize(
+    ("tagged", "spoken", "shares"),
+    [
+        ("Hey you baz [Sigh] qux", "foo bar baz qux", [(0, 1), (1, 4)]),
+        ("a [Sigh] b [Uhm] c", "a x x x x b c", [(0, 4), (4, 5), (5, 7)]),
+    ],
+)
+def test_a_text_with_other_words_than_were_spoken_is_cut_all_the_same(
+    tagged: str, spoken: str, shares: list[s.Span]
+) -> None:
+    """A first word misheard is no reason to fail; nor is a sound ever made twice."""
+    parts = s.cut_text_with_sounds(tagged, spoken, shares)
+    found = [sound.tag for part in parts for sound in parse_sounds(part)[1]]
+    assert found == [sound.tag for sound in parse_sounds(tagged)[1]]
+
+
+@pytest.mark.parametrize("longest_s", [4.0, s.LONGEST_S])
+def test_the_last_segment_is_no_sliver(longest_s: float) -> None:
+    """0.3 s of speech alone cannot be tokenized, and would stay as it was amid the edit."""
+    rate = 8000
+    frames = round((longest_s + 0.3) * rate)
+    mono = np.random.default_rng(0).normal(0, 0.1, frames).astype(np.float32)
+    mono[-round(0.7 * rate) : -round(0.2 * rate)] = 0  # a pause just before the end
+    spans = s.cut_at_pauses(mono, rate, longest_s)
+    shortest_s = min(s.SHORTEST_S, longest_s / 2)
+    assert all((end - start) / rate >= shortest_s - 0.1 for start, end in spans)
+
+
+def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:
+    text = "It is 3.14 now. See www.example.com today!"
+    assert s.cut_sentences(text, 0.1) == ["It is 3.14 now.", "See www.example.com today!"]
+    assert s.cut_sentences("你好。世界！", 0.1) == ["你好。", "世界！"]
