@@ -122,9 +122,10 @@ def cut_text_with_sounds(text: str, spoken: str, shares: Sequence[Span]) -> list
         last = index == len(moved) - 1
         mine = [s for s in sounds if first <= s.before_word and (s.before_word < end or last)]
         offset = next((spans[first][0] for _ in mine if first and first < len(spans)), 0)
+        length = len(part)  # of the words alone: sounds at their end keep their order
         for sound in reversed(mine):
             word = sound.before_word
-            at = spans[word][0] - offset if word < min(end, len(spans)) else len(part)
+            at = spans[word][0] - offset if word < min(end, len(spans)) else length
             after = part[at:]
             part = f"{part[:at].rstrip()} [{sound.tag}] {after}".strip()
         out.append(part if mine else "")

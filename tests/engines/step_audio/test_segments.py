@@ -99,6 +99,11 @@ def test_no_sound_is_lost_however_a_text_is_cut(
     assert found == [sound.tag for sound in parse_sounds(" ".join(tagged))[1]]
 
 
+def test_sounds_at_the_end_keep_their_order() -> None:
+    parts = s.cut_text_with_sounds("One two [Sigh] [Uhm]", "One two", [(0, 1), (1, 2)])
+    assert parts == ["", "two [Sigh] [Uhm]"]
+
+
 def test_a_text_to_say_is_cut_between_sentences() -> None:
     pieces = s.cut_sentences("Hello there, dear friend. " * 40)
     assert len(pieces) > 1
