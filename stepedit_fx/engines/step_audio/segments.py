@@ -128,7 +128,7 @@ def cut_text_with_sounds(text: str, spoken: str, shares: Sequence[Span]) -> list
             at = spans[word][0] - offset if word < min(end, len(spans)) else length
             after = part[at:]
             part = f"{part[:at].rstrip()} [{sound.tag}] {after}".strip()
-        out.append(part if mine else "")
+        out.append(" ".join(part.split()) if mine else "")
     return out
 
 
