@@ -4,7 +4,9 @@ StepEditError
 ├── RequestError          what was asked cannot be done as asked: change the request
 │   ├── GraphError        a graph file is wrong; carries every problem with file, line and column
 │   ├── TagError          an edit kind or tag that does not exist, or that the engine does not offer
-│   └── EffectError       an effect, a parameter or a value that does not exist
+│   ├── EffectError       an effect, a parameter or a value that does not exist
+│   ├── NotFound          a control, a scene, a graph or a job that does not exist
+│   └── Busy              too much is waiting already: ask again later
 ├── FileError             a file that cannot be read or written
 │   ├── ReadError
 │   └── WriteError
@@ -85,6 +87,14 @@ class TagError(RequestError):
 
 class EffectError(RequestError):
     """An effect, a parameter or a value that does not exist."""
+
+
+class NotFound(RequestError):
+    """A control, a scene, a graph or a job that does not exist."""
+
+
+class Busy(RequestError):
+    """Too much is waiting already."""
 
 
 class FileError(StepEditError):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.peers import jack_server
+
 REPO = Path(__file__).parents[1]
 
 
@@ -33,3 +35,10 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEPEDIT_STORE", str(tmp_path_factory.mktemp("store")))
         yield
+
+
+@pytest.fixture(scope="session")
+def jackd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A JACK dummy server at 48 kHz and 256 frames that stays for the whole run; its name."""
+    with jack_server(tmp_path_factory.mktemp("jack")) as name:
+        yield name

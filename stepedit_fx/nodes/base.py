@@ -31,7 +31,8 @@ def param(
     """A node's field. YAML, CLI help, JSON Schema, OSC addresses and MIDI ranges come from it.
 
     unit: "Hz", "dB", "s", "%", "st" or "". curve: how a knob travels its range (linear, log).
-    live: whether a control surface may turn it (a file's path may not).
+    live: whether a control surface may turn it (a file's path may not). A text that is the tag
+    of the node's kind is a choice among the engine's tags.
     """
     extra: JsonDict = {"unit": unit, "curve": curve, "live": live}
     return Field(default, description=help, ge=ge, le=le, json_schema_extra=extra)
@@ -107,7 +108,7 @@ class EditNode(Node):
     cost_s = 0.0002
 
     bypass: bool = param(False, help="Pass the speech through unchanged.")
-    seed: int = param(0, ge=0, le=2**31 - 1, help="Seed of every random choice.", live=False)
+    seed: int = param(0, ge=0, le=2**31 - 1, help="Seed of every random choice.")
 
     @abstractmethod
     def edit(self) -> Edit:
@@ -122,7 +123,7 @@ class TagNode(EditNode):
 
     main = "value"
 
-    value: str = param(help="The tag.", live=False)
+    value: str = param(help="The tag.")
     strength: float = param(1.0, ge=0, le=1, help="How much of it: 0 nothing, 1 as the tag says.")
     iterations: int = param(1, ge=1, le=5, help="How many times over it is applied.")
 

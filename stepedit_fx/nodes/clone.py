@@ -17,9 +17,9 @@ class Clone(Node):
     gives = Speech
     main = "text"
 
-    text: str = param(help="The words to say.", live=False)
+    text: str = param(help="The words to say.")
     bypass: bool = param(False, help="Pass the recording through unchanged.")
-    seed: int = param(0, ge=0, le=2**31 - 1, help="Seed of every random choice.", live=False)
+    seed: int = param(0, ge=0, le=2**31 - 1, help="Seed of every random choice.")
 
     if TYPE_CHECKING:
 

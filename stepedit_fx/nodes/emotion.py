@@ -10,4 +10,4 @@ class Emotion(TagNode):
 
     kind = "emotion"
 
-    value: str = param(help="The emotion: happy, sad, angry, ..., or remove.", live=False)
+    value: str = param(help="The emotion: happy, sad, angry, ..., or remove.")

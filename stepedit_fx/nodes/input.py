@@ -52,12 +52,16 @@ class Input(Node):
 
     def run(self, inputs: Sequence[Any], context: Context) -> Audio:
         """Read the file. Raises ReadError, and RequestError where no file is given."""
-        from stepedit_fx.files import read_audio
-        from stepedit_fx.transcripts import find_transcript
-
         path = self.file(context.folder) or context.source
         if path is None:
             raise RequestError("no recording was given", remedy="Name an input file to run on.")
+        return self.read(path)
+
+    def read(self, path: Path) -> Audio:
+        """A recording with the transcript this node asks for. Raises ReadError, RequestError."""
+        from stepedit_fx.files import read_audio
+        from stepedit_fx.transcripts import find_transcript
+
         audio = read_audio(path, max_duration_s=self.max_duration_s)
         if self.transcript == "auto":
             return replace(audio, transcript=find_transcript(path))

@@ -21,7 +21,7 @@ class Paralinguistic(EditNode):
     kind = "paralinguistic"
     main = "text"
 
-    text: str = param(help='What is said, with tags: "Well, [Sigh] you made it."', live=False)
+    text: str = param(help='What is said, with tags: "Well, [Sigh] you made it."')
     strength: float = param(1.0, ge=0, le=1, help="How loud the sounds are: 0 nothing, 1 in full.")
 
     if TYPE_CHECKING:

@@ -10,4 +10,4 @@ class Speed(TagNode):
 
     kind = "speed"
 
-    value: str = param(help="faster, slower, more faster or more slower.", live=False)
+    value: str = param(help="faster, slower, more faster or more slower.")

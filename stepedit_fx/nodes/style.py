@@ -10,4 +10,4 @@ class Style(TagNode):
 
     kind = "style"
 
-    value: str = param(help="The style: whisper, child, radio, ..., or remove.", live=False)
+    value: str = param(help="The style: whisper, child, radio, ..., or remove.")
