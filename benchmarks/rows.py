@@ -28,17 +28,21 @@ EXAMPLES = REPOSITORY / "examples" / "audio"
 
 @dataclass(frozen=True)
 class Row:
-    """One bar and what was measured. met: None where there is a figure but no bar."""
+    """One bar and what was measured. met: None where there is a figure but no bar.
+
+    part: of the script, which prints it alone by ``--only``.
+    """
 
     what: str
     bar: str
     measured: str
     met: bool | None
     part: str
+    script: str = "core.py"
 
     def cells(self) -> tuple[str, ...]:
         missed = " **(missed)**" if self.met is False else ""
-        command = f"`python benchmarks/core.py --only {self.part}`"
+        command = f"`python benchmarks/{self.script} --only {self.part}`"
         return self.what, self.bar, self.measured + missed, command
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stepedit_fx.nodes.speed import Speed as Speed
     from stepedit_fx.nodes.style import Style as Style
     from stepedit_fx.nodes.vad import Vad as Vad
+    from stepedit_fx.session import Session as Session
     from stepedit_fx.store import Store as Store
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ _HOMES = {
     "Emotion": "nodes.emotion",
     "Graph": "graph",
     "Paralinguistic": "nodes.paralinguistic",
+    "Session": "session",
     "Speed": "nodes.speed",
     "StepEditError": "errors",
     "Store": "store",
@@ -50,6 +52,7 @@ __all__ = [
     "Emotion",
     "Graph",
     "Paralinguistic",
+    "Session",
     "Speed",
     "StepEditError",
     "Store",
