@@ -84,12 +84,10 @@ class Session:
         plugin_folders: tuple[Path, ...] = (),
         scenes_file: Path | None = None,
     ) -> None:
-        self.spool = spool
-        self.source = source
+        self.spool = spool.absolute()
+        self.source = None if source is None else source.absolute()
         self.transport: Transport | None = None
         self.learner: Learner | None = None
-        self._store = store
-        self._plugin_folders = plugin_folders
         self._lock = threading.RLock()
         self._listeners: list[Listener] = []
         self._generation = 0
@@ -100,13 +98,8 @@ class Session:
         self._scenes = Scenes(scenes_file)
         self._graph_source = graph_source
         self._load(graph_source)
-        heavy = engine_class(self._graph.engine.kind).is_heavy
         self._file_lane = Renderer("files", store, plugin_folders)
-        # Two processes, so that what is listened to never waits for a long file; but one where
-        # each would hold gigabytes of weights.
-        self._listen_lane = (
-            self._file_lane if heavy else Renderer("listening", store, plugin_folders)
-        )
+        self._listen_lane = Renderer("listening", store, plugin_folders)
         try:
             spool.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -391,7 +384,11 @@ class Session:
                     return made, self._generation
 
             nodes = upstream(self._graph, node_id)
-            monitor = Monitor(nodes, self._listen_lane, order, heard, self._ended)
+            # Two processes, so that what is listened to never waits for a long file; but one
+            # where each would hold gigabytes of weights.
+            heavy = engine_class(self._graph.engine.kind).is_heavy
+            lane = self._file_lane if heavy else self._listen_lane
+            monitor = Monitor(nodes, lane, order, heard, self._ended)
             self._monitors.append(monitor)
         monitor.touch()
         return monitor
