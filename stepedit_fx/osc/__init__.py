@@ -1,0 +1,1 @@
+"""OSC: the graph's controls for any program on the network that speaks it."""
