@@ -65,7 +65,7 @@ def _read(file: Path) -> dict[str, dict[str, Value]]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReadError.of(file, error.strerror or str(error), remedy) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReadError.of(file, f"not JSON: {error}", remedy) from error
     if not isinstance(data, dict) or data.get("version") != FORMAT:
         raise ReadError.of(file, f"no file of scenes of version {FORMAT}", remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -235,11 +236,13 @@ class Session:
             self.set(self._known(self._scenes.get(name)), origin=origin)
 
     def morph(self, first: str, second: str, position: float, *, origin: str = "") -> None:
-        """Set every value between two scenes: 0 the first, 1 the second, as one change.
+        """Set every value between two scenes: 0 (and below) the first, 1 the second, as one change.
 
         Numbers move along their knobs; switches, choices and texts change in the middle. Raises
         NotFound, and RequestError for a position that is no number.
         """
+        if not math.isfinite(position):
+            raise RequestError(f"a position goes from 0 to 1, got {position}")
         with self._lock:
             a, b = (self._known(self._scenes.get(name)) for name in (first, second))
             both = [key for key in a if key in b]
@@ -456,9 +459,8 @@ def _check_span(span_s: tuple[float, float] | None) -> None:
 
 
 def _between(control: Control, first: Value, second: Value, position: float) -> Value:
-    position = float(position)
-    if control.kind in ("number", "whole"):
+    """A control's value between those of two scenes, whose file may hold anything."""
+    first, second = control.checked(first), control.checked(second)
+    if control.kind in ("number", "whole") and 0 < position < 1:
         return control.at(control.norm(first) * (1 - position) + control.norm(second) * position)
-    if position != position:
-        raise RequestError("a position goes from 0 to 1, got NaN")
     return first if position < 0.5 else second
