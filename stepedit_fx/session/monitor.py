@@ -108,13 +108,15 @@ class Monitor:
         """Called by the lane's thread."""
         if reply.state in ("running", "progress"):
             return
-        if reply.audio is not None:
-            with self._condition:
-                stale = self._closed or generation < self._delivered
-                self._delivered = max(generation, self._delivered)
-            if not stale:
-                self._heard(Heard(reply.audio, generation))
-        self._ended(name, reply.error if reply.state == "failed" else None)
+        try:
+            if reply.audio is not None:
+                with self._condition:
+                    stale = self._closed or generation < self._delivered
+                    self._delivered = max(generation, self._delivered)
+                if not stale:
+                    self._heard(Heard(reply.audio, generation))
+        finally:  # whoever hears may fail, and the render is over all the same
+            self._ended(name, reply.error if reply.state == "failed" else None)
 
     def _ended(self, name: str, error: StepEditError | None) -> None:
         if error is not None:

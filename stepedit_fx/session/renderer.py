@@ -165,6 +165,8 @@ class Renderer:
             _end(process)
         if threading.current_thread() is not self._thread:
             self._thread.join(2 * STOP_S)
+        if process is not None and not self._thread.is_alive():
+            _release(process)
         self._desk.cleanup()
 
     # In the renderer's own thread
@@ -178,7 +180,10 @@ class Renderer:
                     return
                 order, replied = self._waiting.popleft()
                 self._current = order.name
-                if self._process is None or self._process.poll() is not None:
+                if self._process is not None and self._process.poll() is not None:
+                    _release(self._process)
+                    self._process = None
+                if self._process is None:
                     self._process = self._started()
                 process = self._process
             try:
@@ -203,6 +208,7 @@ class Renderer:
                 return reply
             self._told(replied, reply)
         code = process.wait()
+        _release(process)
         if self._closed:
             return Reply("cancelled")
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -282,3 +288,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _release(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes to a process that ended, once nobody reads from it any more."""
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            if pipe is not None:
+                pipe.close()
