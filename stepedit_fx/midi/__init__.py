@@ -1,0 +1,1 @@
+"""MIDI: maps, controllers on a live session, and MIDI files as automation."""
