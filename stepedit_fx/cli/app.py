@@ -17,7 +17,9 @@ from stepedit_fx.cli import (
     inspect,
     lists,
     models,
+    osc,
     run,
+    serve,
     verify,
 )
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
@@ -108,10 +110,12 @@ for command in (
     lists.presets,
     lists.schema,
     verify.verify,
+    serve.serve,
 ):
     app.command(cls=edit.InOrder if command is edit.edit else None)(command)
 app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
+app.add_typer(osc.app, name="osc")
 
 
 def main() -> None:

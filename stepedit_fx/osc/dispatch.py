@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from stepedit_fx.errors import Busy, NotFound, RequestError, StepEditError
 from stepedit_fx.graph.controls import ROOT, Controls, Value
 from stepedit_fx.osc import commands
 from stepedit_fx.osc.audience import Audience, value_at
+from stepedit_fx.osc.client import flat
 from stepedit_fx.osc.clients import Client
 from stepedit_fx.osc.commands import ANSWERS, COMMANDS, NODES, NORM, Command, command
 from stepedit_fx.osc.desk import Desk
@@ -171,7 +171,7 @@ class Dispatcher:
         if ahead_s <= 0:
             self._together(client, bundle)
             return
-        first = next(_messages(bundle), Message(""))
+        first = next(flat(bundle), Message(""))
         if self._settings.token and not client.is_welcome:
             self.refuse(client, first.address, Unwelcome("say the token first"))
         elif ahead_s > MAX_AHEAD_S:
@@ -200,7 +200,7 @@ class Dispatcher:
 
         Nothing is done where one of them cannot be: each command is told, and who is at fault.
         """
-        messages = [m for m in _messages(bundle) if m.is_addressed and m.address not in ANSWERS]
+        messages = [m for m in flat(bundle) if m.is_addressed and m.address not in ANSWERS]
         changes: dict[str, Value] = {}
         todo: list[tuple[Message, Command, tuple[Any, ...]]] = []
         queries: list[Message] = []
@@ -254,14 +254,6 @@ class Dispatcher:
             if message is not guilty:
                 cause = f"nothing of its bundle is done: {told(error)}"
                 self.refuse(client, message.address, RequestError(cause), _id_of(message))
-
-
-def _messages(bundle: Bundle) -> Iterator[Message]:
-    for item in bundle.items:
-        if isinstance(item, Bundle):
-            yield from _messages(item)
-        else:
-            yield item
 
 
 def _id_of(message: Message) -> int:
