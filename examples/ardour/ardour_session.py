@@ -7,9 +7,9 @@ only read, and never trusted with more than numbers and names.
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as xml
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from stepedit_fx.errors import ReadError, RequestError
 
@@ -20,7 +20,7 @@ _TIME = re.compile(r"a(-?\d+)(?:@a(-?\d+))?")
 
 @dataclass(frozen=True)
 class Region:
-    """A piece of a recording on a track. position_s, length_s: on the timeline; start_s: in path."""
+    """A piece of a recording on a track. position_s: on the timeline; start_s: in the file."""
 
     name: str
     path: Path
@@ -62,7 +62,7 @@ def read_session(path: Path) -> ArdourSession:
         raise ReadError.of(path, f"not as Ardour 7 writes it: {error}") from error
 
 
-def _root(path: Path) -> xml.Element:
+def _root(path: Path) -> ElementTree.Element:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ReadError.of(path, "too large for a session")
@@ -72,15 +72,15 @@ def _root(path: Path) -> xml.Element:
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # entities could blow up; Ardour writes none
         raise ReadError.of(path, "no session: it declares a document type")
     try:
-        root = xml.fromstring(text)
-    except xml.ParseError as error:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
         raise ReadError.of(path, f"no session: {error}") from error
     if root.tag != "Session":
         raise ReadError.of(path, "no session of Ardour's")
     return root
 
 
-def _folder(root: xml.Element, path: Path) -> str:
+def _folder(root: ElementTree.Element, path: Path) -> str:
     """The folder's name inside interchange/: the session's name, also in its snapshots."""
     return root.get("name") or path.stem
 
@@ -93,7 +93,7 @@ def _seconds(text: str, part: int = 1) -> float:
     return int(found[part]) / TICKS_PER_SECOND
 
 
-def _markers(root: xml.Element) -> list[tuple[str, float]]:
+def _markers(root: ElementTree.Element) -> list[tuple[str, float]]:
     return [
         (location.get("name", ""), _seconds(location.get("start", "")))
         for location in root.iterfind("Locations/Location")
@@ -101,7 +101,7 @@ def _markers(root: xml.Element) -> list[tuple[str, float]]:
     ]
 
 
-def _playlists(root: xml.Element) -> list[tuple[str, xml.Element]]:
+def _playlists(root: ElementTree.Element) -> list[tuple[str, ElementTree.Element]]:
     """The playlist that each track plays now."""
     by_id = {playlist.get("id"): playlist for playlist in root.iterfind("Playlists/Playlist")}
     return [
@@ -111,7 +111,7 @@ def _playlists(root: xml.Element) -> list[tuple[str, xml.Element]]:
     ]
 
 
-def _regions(playlist: xml.Element, sources: dict[str, Path]) -> list[Region]:
+def _regions(playlist: ElementTree.Element, sources: dict[str, Path]) -> list[Region]:
     return [
         Region(
             region.get("name", ""),

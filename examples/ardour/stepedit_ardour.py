@@ -18,8 +18,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ardour_session import between, read_session, recording
+
 from stepedit_fx.errors import ReadError, RequestError, StepEditError
 from stepedit_fx.osc.wire import Arg, Message, decode, encode
 
@@ -100,6 +102,11 @@ def saved(peer: Peer) -> None:
     peer.send("/set_surface/feedback", 0)
 
 
+def playhead(peer: Peer) -> int:
+    """Where Ardour's playhead is, in samples."""
+    return int(str(peer.ask("/transport_frame").args[0]))
+
+
 def until_stopped(peer: Peer) -> None:
     """Wait while Ardour rolls: to locate would end a recording."""
     while peer.ask("/transport_speed").args[0] != 0:
@@ -114,10 +121,10 @@ def announce(
     position: samples on the timeline. The playhead goes back to where it was.
     """
     until_stopped(peer)
-    (playhead,) = peer.ask("/transport_frame").args
+    before = playhead(peer)
     peer.send("/locate", position, 0)
     peer.send("/add_marker", f"stepedit: {path.name}")
-    peer.send("/locate", playhead, 0)
+    peer.send("/locate", before, 0)
     if spool is not None and action is not None:
         with (spool / "ardour.queue").open("a", encoding="utf-8") as queue:
             queue.write(f"{position}\t{path.resolve()}\n")
@@ -130,16 +137,16 @@ def render(args: argparse.Namespace) -> None:
     with ardour(args.ardour) as peer:
         saved(peer)
         session = read_session(args.session)
-        (playhead,) = peer.ask("/transport_frame").args
-        start_s, end_s = between(session, int(playhead) / session.sample_rate, args.between)
+        playhead_s = playhead(peer) / session.sample_rate
+        start_s, end_s = between(session, playhead_s, args.between)
         region, from_s, to_s = recording(session, args.track, start_s, end_s)
         print(f"{region.path}: {from_s:.3f} to {to_s:.3f} s")
         done = rendered(args, region.path, from_s, to_s)
-        _id, path, at_s, length_s, rate = done.args
-        print(f"{length_s:.3f} s at {rate} Hz")
+        _id, path, at_s, length_s, rate = map(str, done.args)
+        print(f"{float(length_s):.3f} s at {rate} Hz")
         position_s = region.position_s + float(at_s) - region.start_s
         position = round(position_s * session.sample_rate)
-        announce(peer, Path(str(path)), position, spool=args.spool, action=args.action)
+        announce(peer, Path(path), position, spool=args.spool, action=args.action)
 
 
 def rendered(args: argparse.Namespace, path: Path, from_s: float, to_s: float) -> Message:
@@ -159,7 +166,7 @@ def rendered(args: argparse.Namespace, path: Path, from_s: float, to_s: float) -
             patience_s=args.timeout,
         )
     if end.address != "/stepedit/render/done":
-        raise RequestError(f"stepedit-fx did not render it: {end.args[-1]}")
+        raise RequestError(f"stepedit-fx did not render it: {end.args[-1]!s}")
     return end
 
 
@@ -195,13 +202,13 @@ def finished(peer: Peer, args: argparse.Namespace, job_id: str) -> None:
         announce(peer, path, max(position + later, 0), spool=args.spool, action=args.action)
 
 
-def job(spool: Path, job_id: str) -> dict[str, object] | dict[str, list[dict[str, str]]]:
+def job(spool: Path, job_id: str) -> dict[str, Any]:
     """The document of a render. Raises RequestError, ReadError."""
     if not _JOB_ID.fullmatch(job_id):
         raise RequestError(f"'{job_id[:80]}' is no id of a render")
     path = spool / f"{job_id}.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         remedy = "Give the --spool of stepedit-fx serve."
         raise ReadError.of(path, error.strerror or str(error), remedy) from error
