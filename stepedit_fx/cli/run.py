@@ -25,7 +25,7 @@ from stepedit_fx.cli.common import (
     print_json,
     print_table,
 )
-from stepedit_fx.errors import RequestError
+from stepedit_fx.errors import ReadError, RequestError
 
 if TYPE_CHECKING:
     from stepedit_fx.batch import Event, Item, Summary
@@ -47,6 +47,14 @@ def run(
     engine: EngineOption = None,
     sets: SetOption = None,
     var: VarOption = None,
+    midi: Annotated[
+        Path | None,
+        typer.Option("--midi", metavar="FILE", help="Move parameters as this MIDI file says."),
+    ] = None,
+    midi_map: Annotated[
+        Path | None,
+        typer.Option("--midi-map", metavar="MAP", help="Which of its controls move what."),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("-j", "--jobs", min=1, max=256, help="Processes [default: what suits]."),
@@ -60,8 +68,12 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run recordings through a graph. A bad file stops nothing; outputs up to date are kept."""
+    graph_source = load_graph_source(graph, sets, var, engine)
+    if midi is not None or midi_map is not None:
+        moved = _moved(graph_source, midi, midi_map)
+        graph_source = load_graph_source(graph, [*(sets or ()), *moved], var, engine)
     render(
-        load_graph_source(graph, sets, var, engine),
+        graph_source,
         inputs or [],
         out_dir=out_dir,
         jobs=jobs,
@@ -71,6 +83,22 @@ def run(
         allow_plugins=allow_plugins,
         as_json=as_json,
     )
+
+
+def _moved(graph_source: GraphSource, midi: Path | None, midi_map: Path | None) -> tuple[str, ...]:
+    """What the MIDI file sets, as if it were written with --set."""
+    from stepedit_fx.midi.automation import automation_sets
+    from stepedit_fx.midi.reading import load_map
+
+    if midi is None or midi_map is None:
+        raise RequestError(
+            "--midi and --midi-map belong together",
+            remedy="Name the MIDI file, and the map that says what its controls move.",
+        )
+    try:
+        return automation_sets(graph_source.graph(), midi, load_map(midi_map))
+    except ReadError as error:  # an argument that cannot be used, not a render that failed
+        raise RequestError(error.cause, remedy=error.remedy) from error
 
 
 def render(

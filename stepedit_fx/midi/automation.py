@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepedit_fx.effects.curves import Keyframes
-from stepedit_fx.errors import RequestError
+from stepedit_fx.errors import GraphError, RequestError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.controls import Control, Controls, Value, controls_of, with_values
 from stepedit_fx.midi.binding import Bound, as_number
@@ -49,8 +51,6 @@ def automation_sets(graph: Graph, midi: Path, map: MidiMap) -> tuple[str, ...]:
     controls = controls_of(graph)
     problems = map.problems(controls)
     if problems:
-        from stepedit_fx.errors import GraphError
-
         raise GraphError(problems)
     tracks = _tracks(controls, read_moves(midi), map)
     if not tracks:
@@ -83,10 +83,8 @@ def _tracks(
     controls: Controls, moves: list[tuple[float, Moved]], map: MidiMap
 ) -> Mapping[str, _Track]:
     """The parameters that are moved. A file is no hand: takeover does not come into it."""
-    from dataclasses import replace
-
     bounds = [
-        Bound(replace(entry, takeover="jump"), controls.get(entry.target)) for entry in map.entries
+        Bound(replace(entry, takeover="jump"), controls.by_address.get(entry.target)) for entry in map.entries
     ]
     passed_over: set[str] = set()
     tracks: dict[str, _Track] = {}
@@ -150,7 +148,7 @@ def _keyframes(control: Control, travel: Travel, track: _Track, midi: Path) -> K
 def _drawn(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """The points with those that a line between them needs: before a jump, the value until then."""
     drawn = points[:1]
-    for (before_s, before), (time_s, number) in zip(points[:-1], points[1:], strict=True):
+    for (before_s, before), (time_s, number) in pairwise(points):
         rest_s = time_s - before_s
         if rest_s > REST_S or (before_s == 0.0 and rest_s > JUMP_S):
             drawn.append((time_s - JUMP_S, before))

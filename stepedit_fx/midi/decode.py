@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import mido
+
 from stepedit_fx.midi.sources import (
     DATA_DOWN,
     DATA_LSB,
@@ -26,6 +28,14 @@ from stepedit_fx.midi.sources import (
 # How long a coarse half waits for its fine half. A message takes 1 ms over a DIN cable, and some
 # devices send one each millisecond; a device that never sends fine halves waits only once.
 WAIT_S = 0.01
+
+
+def parsed(data: list[int]) -> Any | None:
+    """The mido message in some bytes; None where they hold no whole one."""
+    try:
+        return mido.Message.from_bytes(data)
+    except (ValueError, IndexError):  # mido 1.3.3 meets some that are cut short with the latter
+        return None
 
 
 @dataclass(frozen=True)

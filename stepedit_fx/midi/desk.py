@@ -84,7 +84,7 @@ class Desk:
     def bind(self, map: MidiMap, controls: Controls) -> None:
         """Take a map's mappings, without those that do not fit the graph."""
         self._strips = [
-            _Strip(Bound(entry, controls.get(entry.target)))
+            _Strip(Bound(entry, controls.by_address.get(entry.target)))
             for entry in map.entries
             if not entry_problems(entry, controls)
         ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mido
 
 from stepedit_fx.errors import ReadError, RequestError
-from stepedit_fx.midi.decode import Decoder, Moved
+from stepedit_fx.midi.decode import WAIT_S, Decoder, Moved
 
 MAX_BYTES = 16 << 20
 MAX_MOVES = 1_000_000
@@ -32,13 +34,18 @@ def read_moves(path: Path) -> list[tuple[float, Moved]]:
         if message.type == "set_tempo":
             tempo_us = message.tempo
         elif not message.is_meta:
-            # What waits for a fine half waits until something else is sent: a file may hold both
-            # halves at any distance, but a half that stands alone ends where the next tick starts.
+            found.extend(_due(decoder, now_s))
             found.extend((now_s, move) for move in decoder.feed(message, now_s))
             if len(found) > MAX_MOVES:
                 raise RequestError(f"{path}: over {MAX_MOVES} events", remedy="Thin them out.")
-    found.extend((now_s, move) for move in decoder.due(float("inf")))
-    return found
+    found.extend(_due(decoder, math.inf))
+    return sorted(found, key=lambda timed: timed[0])
+
+
+def _due(decoder: Decoder, now_s: float) -> Iterator[tuple[float, Moved]]:
+    """Coarse halves without a fine one until now, each with the time when it was sent."""
+    while (due_s := decoder.next_due_s()) is not None and due_s <= now_s:
+        yield from ((due_s - WAIT_S, move) for move in decoder.due(due_s))
 
 
 def _smpte(division: int) -> float:
@@ -62,11 +69,8 @@ def _opened(path: Path) -> Any:
         raise ReadError.of(path, error.strerror or str(error)) from error
     try:
         file = mido.MidiFile(file=io.BytesIO(data), clip=True)
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        why = str(error) or "it ends too early"
-        raise ReadError.of(path, f"not a MIDI file: {why}") from error
-    except Exception as error:  # mido has error types of its own for broken meta messages
-        raise ReadError.of(path, f"not a MIDI file: {error}") from error
+    except Exception as error:  # mido has no error of its own: whatever the bytes led it to
+        raise ReadError.of(path, f"not a MIDI file: {str(error) or 'it ends too early'}") from error
     if file.type == 2:
         raise RequestError(
             f"{path}: a MIDI file of type 2, whose tracks have nothing to do with one another",

@@ -224,13 +224,11 @@ class _Reading:
         self.known(tree, ENTRY_KEYS, "a mapping")
         source = self.source(tree, channel)
         target = self.target(tree)
-        if source is None or target is None:
-            return None
         curve = self.word(tree, "curve", CURVES, "") or None
         entry = replace(
             self.shared(tree, defaults),
-            source=source,
-            target=target,
+            source=source or _NOWHERE.source,
+            target=target or "",
             range=self.range(tree, curve),
             curve=curve,
             steps=self.whole(tree, "steps", 2, MAX_STEPS),
@@ -239,6 +237,8 @@ class _Reading:
             scenes=self.scenes(tree),
             mark=_mark_of(tree, "target"),
         )
+        if source is None or target is None:
+            return None
         self.fitting(tree, entry)
         return entry
 

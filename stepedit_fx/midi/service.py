@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import mido
-
 from stepedit_fx.errors import RequestError, StepEditError
+from stepedit_fx.midi.decode import Moved, parsed
 from stepedit_fx.midi.desk import Desk
 from stepedit_fx.midi.learn import Done, Learning, keep
 from stepedit_fx.midi.maps import Entry, MidiMap
@@ -130,10 +129,9 @@ class MidiService:
 
     def _heard(self, data: list[int]) -> None:
         now_s = time.monotonic()
-        try:
-            message: Any = mido.Message.from_bytes(data)
-        except (ValueError, IndexError):
-            return  # half a message from a loose cable
+        message = parsed(data)
+        if message is None:  # half of one, from a loose cable
+            return
         try:
             with self._lock:
                 moves = self._desk.decoder.feed(message, now_s)
@@ -141,7 +139,7 @@ class MidiService:
         except Exception:  # RtMidi would print it and go on without us
             logger.exception("a MIDI message could not be acted upon: %s", message)
 
-    def _act(self, moves: list[Any], now_s: float) -> None:
+    def _act(self, moves: list[Moved], now_s: float) -> None:
         for move in moves:
             if self._learning is not None:
                 self._learning.heard(move, now_s)

@@ -1,0 +1,327 @@
+"""MIDI on a live session, over real JACK ports: a controller made of RtMidi ports turns it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepedit_fx.errors import RequestError, StepEditError
+from stepedit_fx.midi.ports import Ports, list_ports
+from stepedit_fx.midi.reading import load_map, parse_map
+from stepedit_fx.midi.service import MidiService, MidiSettings
+from stepedit_fx.provenance import GraphSource
+from stepedit_fx.session import Changed, Session
+from stepedit_fx.shipped import find_graph
+from tests.peers import jack_server, until
+
+rtmidi = pytest.importorskip("rtmidi")
+
+STRENGTH = "/stepedit/node/emotion/param/strength"
+ROOM = "/stepedit/node/effects.2/param/room_size"
+WET = "/stepedit/node/effects.2/param/wet_level"
+BYPASS = "/stepedit/node/effects/bypass"
+MAP = f"""\
+version: 1
+defaults: {{takeover: jump}}
+mappings:
+- {{source: {{type: cc, number: 74}}, target: {STRENGTH}}}
+- {{source: {{type: cc, number: 7}}, target: {ROOM}}}
+- {{source: {{type: nrpn, channel: 2, number: 300}}, target: {WET}}}
+- {{source: {{type: note, number: 60}}, target: {BYPASS}, mode: toggle}}
+- {{source: {{type: program_change}}, target: /stepedit/scene/recall, scenes: [one, two]}}
+- {{source: {{type: cc, number: 80}}, target: /stepedit/scene/store, scenes: [stored]}}
+"""
+
+
+class Knobs:
+    """A controller: an output that turns, and an input that hears what comes back."""
+
+    def __init__(self, name: str = "knobs") -> None:
+        api = rtmidi.API_UNIX_JACK
+        self.heard: list[list[int]] = []
+        self.out = rtmidi.MidiOut(api, name)
+        self.back = rtmidi.MidiIn(api, f"{name} back")
+        self.back.set_callback(lambda event, _: self.heard.append(event[0]))
+
+    def plug_into(self, service: str) -> None:
+        """Connect to our virtual ports."""
+        self.out.open_port(self.out.get_ports().index(f"{service}-in:{service}"))
+        self.back.open_port(self.back.get_ports().index(f"{service}-out:{service}"))
+
+    def be_a_device(self) -> None:
+        """Have ports that others connect to."""
+        self.out.open_virtual_port("midi")
+        self.back.open_virtual_port("midi")
+
+    def send(self, *data: int) -> None:
+        self.out.send_message(data)
+
+    def close(self) -> None:
+        for port in (self.out, self.back):
+            port.close_port()
+            port.delete()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    source = GraphSource.load(find_graph("quickstart"))
+    with Session(source, spool=tmp_path / "spool") as made:
+        yield made
+
+
+@contextmanager
+def served(session: Session, text: str = MAP, *, name: str = "testmidi") -> Iterator[MidiService]:
+    settings = MidiSettings.of(parse_map(text), port=name, virtual=True, backend="jack")
+    service = MidiService(session, settings)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@contextmanager
+def plugged(session: Session, text: str = MAP) -> Iterator[Knobs]:
+    """A served session and a controller that is connected to it."""
+    with served(session, text), closing(Knobs()) as knobs:
+        knobs.plug_into("testmidi")
+        yield knobs
+
+
+def nearly(session: Session, address: str, value: float) -> Callable[[], bool]:
+    return lambda: abs(float(session.value(address)) - value) < 1e-5
+
+
+def test_controls_turn_parameters(jackd: str, session: Session) -> None:
+    """A knob, an NRPN fader and a pad on a real port turn what the map says."""
+    changes: list[Changed] = []
+    session.subscribe(lambda e: changes.append(e) if isinstance(e, Changed) else None)
+    with plugged(session) as knobs:
+        knobs.send(0xB3, 74, 127)
+        until(nearly(session, STRENGTH, 1.0), "the knob turns the strength")
+        for control, value in ((99, 2), (98, 44), (6, 64), (38, 0)):
+            knobs.send(0xB1, control, value)
+        until(nearly(session, WET, 8192 / 16383), "the fader turns the reverb")
+        knobs.send(0x90, 60, 5)
+        until(lambda: session.value(BYPASS) is True, "the pad bypasses")
+        knobs.send(0x80, 60, 5)
+        knobs.send(0x90, 60, 5)
+        until(lambda: session.value(BYPASS) is False, "the pad switches back")
+    assert {change.origin for change in changes} == {"midi"}
+
+
+def test_coarse_steps_glide(jackd: str, session: Session) -> None:
+    """A 7-bit knob moves an effect in small steps, and ends where it was put."""
+    seen: list[float] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, Changed) and ROOM in event.values:
+            seen.append(float(event.values[ROOM]))
+
+    session.subscribe(listen)
+    with plugged(session) as knobs:
+        knobs.send(0xB0, 7, 127)
+        until(nearly(session, ROOM, 1.0), "the room grows")
+    assert seen == sorted(seen)
+    assert len(seen) >= 3
+
+
+def test_scenes_by_program_and_button(jackd: str, session: Session) -> None:
+    """Program changes recall scenes, one that is not in the list does nothing; a button stores."""
+    session.store_scene("one")
+    session.set({STRENGTH: 0.1})
+    session.store_scene("two")
+    with plugged(session) as knobs:
+        knobs.send(0xC0, 0)
+        until(nearly(session, STRENGTH, 0.8), "program 0 recalls the first")
+        knobs.send(0xC0, 9)
+        knobs.send(0xC0, 1)
+        until(nearly(session, STRENGTH, 0.1), "program 1 recalls the second")
+        knobs.send(0xB0, 80, 127)
+        until(lambda: "stored" in session.scenes, "the button stores")
+
+
+def test_feedback_reaches_the_controller(jackd: str, session: Session) -> None:
+    """A motor fader goes where a mouse put the parameter; the hand on it is not fought with."""
+    with plugged(session) as knobs:
+        session.set({STRENGTH: 0.5, WET: 0.25}, origin="osc")
+        until(lambda: [0xB0, 74, 64] in knobs.heard, "the knob is told")
+        fine = round(0.25 * 16383)
+        for part in ([0xB1, 99, 2], [0xB1, 98, 44], [0xB1, 6, fine >> 7], [0xB1, 38, fine & 127]):
+            until(lambda part=part: part in knobs.heard, "the fader is told")  # type: ignore[misc]
+        time.sleep(0.1)
+        knobs.heard.clear()
+        knobs.send(0xB0, 74, 100)
+        until(nearly(session, STRENGTH, 100 / 127), "the hand moves it")
+        session.set({STRENGTH: 0.0}, origin="osc")
+        time.sleep(0.1)
+        assert [m for m in knobs.heard if m[1] == 74] == []  # it is held
+        until(lambda: [0xB0, 74, 0] in knobs.heard, "it follows once it is let go")
+
+
+def test_a_pad_is_lit(jackd: str, session: Session) -> None:
+    """The light of a toggle shows what it switched, which the pad cannot know."""
+    with plugged(session) as knobs:
+        knobs.send(0x90, 60, 100)
+        until(lambda: [0x90, 60, 127] in knobs.heard, "the pad is lit")
+        session.set({BYPASS: False}, origin="osc")
+        knobs.heard.clear()
+        until(lambda: any(m[:2] == [0x90, 60] and m[2] == 0 for m in knobs.heard), "and goes out")
+
+
+def test_a_flood_of_changes_is_coalesced(jackd: str, session: Session) -> None:
+    """A fast mouse does not fill a slow cable: the newest value goes out, most others do not."""
+    with plugged(session) as knobs:
+        knobs.heard.clear()
+        for index in range(2000):
+            session.set({STRENGTH: index / 1999}, origin="osc")
+        until(lambda: [0xB0, 74, 127] in knobs.heard, "the last value arrives")
+        assert len(knobs.heard) < 1000
+
+
+def test_learning(jackd: str, session: Session, tmp_path: Path) -> None:
+    """The control that is moved turns the address from then on, and is in the map's file."""
+    path = tmp_path / "map.yaml"
+    path.write_text(MAP + "# mine\n")
+    settings = MidiSettings.of(load_map(path), port="testmidi", virtual=True, backend="jack")
+    service = MidiService(session, settings)
+    service.start()
+    told: list[str | StepEditError] = []
+    try:
+        with closing(Knobs()) as knobs:
+            knobs.plug_into("testmidi")
+            assert session.learner is service
+            service.learn(WET, told.append)
+            service.learn(WET, told.append)  # the first gives way
+            until(lambda: len(told) == 1, "the first is told")
+            time.sleep(0.05)
+            for value in (10, 20):
+                knobs.send(0xB0, 7, value)
+                knobs.send(0xB0, 39, value)
+            until(lambda: len(told) == 2, "learned")
+            knobs.send(0xB0, 7, 127)
+            knobs.send(0xB0, 39, 127)
+            until(nearly(session, WET, 1.0), "it turns")
+            service.learn("/stepedit/node/nobody/bypass", told.append)
+            until(lambda: len(told) == 3, "an address that does not exist is told")
+    finally:
+        service.stop()
+    assert isinstance(told[0], RequestError)
+    assert isinstance(told[2], RequestError)
+    assert "cc14 7 on channel 1 turns" in str(told[1])
+    assert load_map(path).entries[2].source.type == "cc14"
+    assert path.read_text().endswith("# mine\n")
+    assert session.learner is None
+
+
+def test_a_controller_that_is_unplugged_and_comes_back(
+    jackd: str, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cable that falls out is said once, and the controller works again when it is back."""
+    settings = MidiSettings.of(parse_map(MAP), port="wobbly", backend="jack")
+    service = MidiService(session, settings)
+    service.start()  # it is not there yet
+    try:
+        for value in (127, 0):
+            with closing(Knobs("wobbly")) as knobs:
+                knobs.be_a_device()
+                until(lambda: service.is_connected, "it is found")
+                time.sleep(0.1)
+                knobs.send(0xB0, 74, value)
+                until(nearly(session, STRENGTH, value / 127), "it turns")
+                until(lambda: knobs.heard, "it is told where it stands")
+            until(lambda: not service.is_connected, "it is missed")
+    finally:
+        service.stop()
+    assert caplog.text.count("is gone") == 2
+    assert "'wobbly' is not there" in caplog.text
+
+
+def test_another_graph_takes_the_map_over(jackd: str, session: Session) -> None:
+    """Opening another graph lets the knobs turn what it has of their targets."""
+    with plugged(session) as knobs:
+        session.open(GraphSource.load(find_graph("breath-and-sigh")))
+        time.sleep(0.1)
+        knobs.send(0xB0, 74, 32)
+        until(nearly(session, STRENGTH, 32 / 127), "the knob turns the other graph")
+        knobs.send(0xB0, 7, 127)  # has no target any more
+        knobs.send(0xB0, 74, 0)
+        until(nearly(session, STRENGTH, 0.0), "the others work on")
+
+
+def test_junk_and_broken_scenes_stop_nothing(
+    jackd: str, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A scene that is not there is said once, however often its program is sent."""
+    with plugged(session) as knobs:
+        for _ in range(5):
+            knobs.send(0xC0, 0)
+            knobs.send(0xF0, 1, 2, 3, 0xF7)
+            knobs.send(0xFA)
+        knobs.send(0xB0, 74, 127)
+        until(nearly(session, STRENGTH, 1.0), "the knob still works")
+    assert caplog.text.count("there is no scene 'one'") == 1
+
+
+def test_stopping_is_quick_and_can_be_done_twice(jackd: str, session: Session) -> None:
+    """Ctrl-C does not hang, and whoever waits to learn is told."""
+    told: list[str | StepEditError] = []
+    with served(session) as service:
+        service.learn(STRENGTH, told.append)
+        time.sleep(0.05)
+        start = time.monotonic()
+        service.stop()
+        service.stop()
+        assert time.monotonic() - start < 2
+    assert len(told) == 1
+    assert not [t for t in threading.enumerate() if t.name == "midi"]
+    assert not [name for name in list_ports("jack").outputs if name.startswith("testmidi")]
+
+
+def test_a_system_that_does_not_work_is_said(session: Session) -> None:
+    """Without the system that was asked for, starting fails and says what to do."""
+    service = MidiService(session, MidiSettings(parse_map(MAP), backend="windows"))
+    with pytest.raises(RequestError, match="no MIDI system works"):
+        service.start()
+    service.stop()
+
+
+def test_a_jack_server_that_goes_away_and_comes_back(
+    session: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process survives the end of JACK, and the controls work again with the next server."""
+    settings = MidiSettings.of(parse_map(MAP), port="survivor", virtual=True, backend="jack")
+    service = MidiService(session, settings)
+    try:
+        with jack_server(tmp_path):
+            service.start()
+        until(lambda: not service.is_connected, "its end is noticed")
+        with jack_server(tmp_path):
+            until(lambda: service.is_connected, "the new one is found")
+            with closing(Knobs()) as knobs:
+                knobs.plug_into("survivor")
+                knobs.send(0xB0, 74, 127)
+                until(nearly(session, STRENGTH, 1.0), "it turns")
+            service.stop()
+    finally:
+        service.stop()
+    assert caplog.text.count("is gone") == 1
+
+
+def test_ports_leave_devices_alone_that_are_not_meant(jackd: str) -> None:
+    """A part of a name finds its device, and no device is made up."""
+    with closing(Knobs("Faderport")) as knobs:
+        knobs.be_a_device()
+        ports = Ports("faderp", virtual=False, backend="jack", heard=lambda _: None)
+        assert ports.open()
+        assert "Faderport" in ports.told
+        ports.close()
+        ports = Ports("nothing like it", virtual=False, backend="jack", heard=lambda _: None)
+        assert not ports.open()
+        ports.close()
