@@ -148,7 +148,10 @@ def open_device(
     """
     kind, _, name = spec.partition(":")
     if kind == "null" and not name:
-        return NullDevice(sample_rate or DEFAULT_RATE, block_frames or DEFAULT_BLOCK)
+        return NullDevice(
+            DEFAULT_RATE if sample_rate is None else sample_rate,
+            DEFAULT_BLOCK if block_frames is None else block_frames,
+        )
     if kind == "jack" and not name:
         from stepedit_fx.live.jack_device import JackDevice
 

@@ -86,12 +86,14 @@ class JackDevice:
         assert callback is not None
         ports = [client.outports.register(f"out_{n + 1}") for n in range(self.channels)]
         block = np.zeros((self.channels, max(self.block_frames, 8_192)), np.float32)
-        gone = self._gone
-        gone.clear()
+        gone = self._gone = threading.Event()
 
         def process(frames: int) -> None:
             made = block[:, :frames]
-            callback(made)
+            if gone.is_set():  # another asks for the sound now
+                made.fill(0.0)
+            else:
+                callback(made)
             for port, row in zip(ports, made, strict=True):
                 port.get_array()[:] = row
 
@@ -119,8 +121,8 @@ class JackDevice:
             if self._client is not None:
                 logger.warning("the JACK server went away; the sound goes on without it")
                 self._xruns += 1
-                self._close()
                 self._begin_stand_in()
+                self._close()
             if self._stopping.wait(RETRY_S):
                 return
             self._come_back()
@@ -143,10 +145,10 @@ class JackDevice:
             self._begin(client)
         except self._jack.JackError as error:  # it went again
             logger.warning("the JACK server went away again: %s", error)
+            self._client = client
             self._gone.set()
-            with contextlib.suppress(self._jack.JackError):
-                client.close()
             self._begin_stand_in()
+            self._close()
             return
         self._client = client
         logger.warning("the JACK server is back")
@@ -162,12 +164,18 @@ class JackDevice:
             stand_in.stop()
 
     def _close(self) -> None:
+        """Let go of the client; libjack may wait for a dead server, so nobody waits for libjack."""
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(self._jack.JackError):
-                client.deactivate()
-            with contextlib.suppress(self._jack.JackError):
-                client.close()
+            closing = threading.Thread(target=self._closed, args=(client,), daemon=True)
+            closing.start()
+            closing.join(STOP_S)
+
+    def _closed(self, client: Any) -> None:
+        with contextlib.suppress(self._jack.JackError):
+            client.deactivate()
+        with contextlib.suppress(self._jack.JackError):
+            client.close()
 
 
 def _library() -> ModuleType:

@@ -25,7 +25,7 @@ from stepedit_fx.live.knobs import Knob, Slot
 from stepedit_fx.nodes.effects import Effects
 
 FADE_S = 0.01  # bypass, and effects that are built anew: wet over to dry, or old to new
-MIN_FRAMES = 16  # no shorter block but the last of an odd size
+MIN_FRAMES = 8  # no shorter block, but for a device's own
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,33 @@ class _Single:
     """One effect that sounds."""
 
     def __init__(self, effect: Effect, knobs: Sequence[Knob], room: Room) -> None:
-        import pedalboard
-
         self.room = room
         self.plugin: Plugin = built(
             _clamped(effect, room.sample_rate), room.sample_rate, room.folder
         )
-        # JUCE forgets its state when a block is longer than any before; so one as long as any
-        # that will be goes first.
-        longest = np.zeros((room.channels, max(room.longest, room.channels + 1)), np.float32)
-        pedalboard.process(longest, room.sample_rate, [self.plugin], room.longest, reset=False)
-        self.plugin.reset()
+        self._silence = np.zeros((room.channels, max(room.longest, room.channels + 1)), np.float32)
+        self._is_fresh = True
         self.slots = tuple(Slot(knob, self.plugin, 0) for knob in knobs)
 
     def process(self, block: Samples) -> Samples:
-        return _run([self.plugin], block, self.room)
+        return _run([self.ready(block.shape[1])], block, self.room)
+
+    def ready(self, frames: int) -> Plugin:
+        """The plugin, able to take a block of this many frames and longer ones after it.
+
+        JUCE forgets its state when a block is longer than any since it was reset, so one as long
+        as any goes first: the sound's own where it is, or else silence, by which the sweep of a
+        chorus or phaser is then ahead.
+        """
+        if self._is_fresh:
+            self._is_fresh = False
+            if frames < self.room.longest:
+                _run([self.plugin], self._silence, self.room)
+        return self.plugin
 
     def reset(self) -> None:
         self.plugin.reset()
+        self._is_fresh = True
 
     def all_slots(self) -> Iterator[Slot]:
         yield from self.slots
@@ -80,7 +89,7 @@ class _Line:
                 block = spot.process(_run(together, block, self.room))
                 together = []
             elif isinstance(voice, _Single):
-                together.append(voice.plugin)
+                together.append(voice.ready(block.shape[1]))
         return _run(together, block, self.room)
 
     def reset(self) -> None:
@@ -305,8 +314,10 @@ class Rack:
             (slot.grain_frames() for slot in self._slots if slot.is_moving),
             default=self.room.longest,
         )
-        count = min(count, self.room.longest)
-        return left if left - count < MIN_FRAMES and left <= self.room.longest else min(count, left)
+        count = min(count, self.room.longest, left)
+        if 0 < left - count < MIN_FRAMES:  # no crumbs: two channels need three frames at least
+            return left if left <= self.room.longest else left - MIN_FRAMES
+        return count
 
 
 def _run(plugins: list[Plugin], block: Samples, room: Room) -> Samples:

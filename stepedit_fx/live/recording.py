@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -46,10 +47,15 @@ class Recorder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("wb")
+        except OSError as error:
+            raise WriteError.of(path, error.strerror or str(error)) from error
+        try:
             self._file.write(self._header())
             self._file.flush()
         except OSError as error:
-            raise self._failed(error) from error
+            with contextlib.suppress(OSError):
+                self._file.close()
+            raise WriteError.of(path, error.strerror or str(error)) from error
         self._thread = threading.Thread(target=self._write_out, name="recording", daemon=True)
         self._thread.start()
 

@@ -33,7 +33,8 @@ class SoundDevice:
         self.name = f"sounddevice:{found['name']}"
         self.channels = min(int(found["max_output_channels"]), 2)
         self.sample_rate, self.block_frames = checked(
-            sample_rate or int(found["default_samplerate"]), block_frames or DEFAULT_BLOCK
+            int(found["default_samplerate"]) if sample_rate is None else sample_rate,
+            DEFAULT_BLOCK if block_frames is None else block_frames,
         )
         self._stream: Any = None
         self._xruns = 0
