@@ -1,0 +1,149 @@
+"""How long a controller's movement takes to be the parameter's value, over real JACK ports.
+
+    python benchmarks/control_midi.py [--small]
+
+JACK hands MIDI on once a period, so a message waits up to one (256 frames at 48 kHz: 5.3 ms)
+before any program can see it. Measured are both: from the peer's send to the session's `Changed`,
+and our own part of it, from the entry of RtMidi's callback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rows import REPOSITORY, Row, machine, print_table
+
+sys.path.insert(0, str(REPOSITORY))
+
+from stepedit_fx.midi.reading import parse_map
+from stepedit_fx.midi.service import MidiService, MidiSettings
+from stepedit_fx.provenance import GraphSource
+from stepedit_fx.session import Changed, Session
+from stepedit_fx.shipped import find_graph
+from tests.peers import jack_server
+
+BAR_MS = 3.0
+RATE_HZ = 48_000
+MESSAGES = 3000
+STRENGTH = "/stepedit/node/emotion/param/strength"
+ROOM = "/stepedit/node/effects.2/param/room_size"
+MAP = f"""\
+version: 1
+defaults: {{takeover: jump, feedback: "off"}}
+mappings:
+- {{source: {{type: cc, number: 74}}, target: {STRENGTH}}}
+- {{source: {{type: cc, number: 7}}, target: {ROOM}}}
+"""
+
+
+class _Timed(MidiService):
+    """A service that notes when RtMidi calls it."""
+
+    entered_s = 0.0
+
+    def _heard(self, data: list[int]) -> None:
+        self.entered_s = time.perf_counter()
+        super()._heard(data)
+
+
+def midi(small: bool) -> list[Row]:
+    """One row for our own part and one for the whole way, by JACK period and kind of parameter."""
+    rows = []
+    count = 300 if small else MESSAGES
+    for frames in (256, 64):
+        for what, control, address in (("a speech edit's", 74, STRENGTH), ("an effect's", 7, ROOM)):
+            whole_ms, own_ms = _measured(frames, control, address, count)
+            rows += _rows(f"{what} parameter, {frames} frames", frames, whole_ms, own_ms)
+    return rows
+
+
+def _rows(what: str, frames: int, whole_ms: list[float], own_ms: list[float]) -> list[Row]:
+    period_ms = 1e3 * frames / RATE_HZ
+    whole = float(np.percentile(whole_ms, 99))
+    own = float(np.percentile(own_ms, 99))
+    return [
+        Row(
+            f"MIDI CC to {what}, from our callback's entry",
+            f"under {BAR_MS:g} ms, 99th percentile",
+            _told(own_ms),
+            own < BAR_MS,
+            "midi",
+        ),
+        Row(
+            f"MIDI CC to {what}, from the peer's send",
+            f"a JACK period ({period_ms:.1f} ms) plus {BAR_MS:g} ms, 99th percentile",
+            _told(whole_ms),
+            whole < period_ms + BAR_MS,
+            "midi",
+        ),
+    ]
+
+
+def _told(times_ms: list[float]) -> str:
+    p50, p99 = np.percentile(times_ms, [50, 99])
+    return f"{p99:.2f} ms (median {p50:.2f}, worst {max(times_ms):.2f}, {len(times_ms)} messages)"
+
+
+def _measured(
+    frames: int, control: int, address: str, count: int
+) -> tuple[list[float], list[float]]:
+    """Milliseconds from the peer's send, and from our callback's entry, of each message."""
+    import rtmidi
+
+    whole_ms: list[float] = []
+    own_ms: list[float] = []
+    arrived = threading.Event()
+    sent_s = [0.0]
+    chance = random.Random(4)
+    with tempfile.TemporaryDirectory() as name, jack_server(Path(name), frames=frames):
+        source = GraphSource.load(find_graph("quickstart"))
+        with Session(source, spool=Path(name) / "spool") as session:
+            settings = MidiSettings(parse_map(MAP), "bench", virtual=True, backend="jack")
+            service = _Timed(session, settings)
+
+            def listen(event: Any) -> None:
+                if isinstance(event, Changed) and address in event.values and not arrived.is_set():
+                    now_s = time.perf_counter()
+                    whole_ms.append(1e3 * (now_s - sent_s[0]))
+                    own_ms.append(1e3 * (now_s - service.entered_s))
+                    arrived.set()
+
+            session.subscribe(listen)
+            service.start()
+            out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, "bench peer")
+            out.open_port(out.get_ports().index("bench-in:bench"))
+            time.sleep(0.2)
+            for index in range(count):
+                time.sleep(chance.uniform(0.024, 0.034))  # not in step with JACK; after any glide
+                arrived.clear()
+                sent_s[0] = time.perf_counter()
+                out.send_message([0xB0, control, 127 * (index % 2)])
+                if not arrived.wait(1.0):
+                    raise SystemExit(f"message {index} did not arrive within 1 s")
+            service.stop()
+            out.close_port()
+            out.delete()
+    return whole_ms, own_ms
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="a quick look")
+    args = parser.parse_args()
+    print(f"Measured on {machine()}")
+    rows = midi(args.small)
+    cells = [(*row.cells()[:3], "`python benchmarks/control_midi.py`") for row in rows]
+    print_table(("what", "bar", "measured", "command"), cells, "Bars:")
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
