@@ -16,6 +16,7 @@ from stepedit_fx.cli import (
     edit,
     inspect,
     lists,
+    live,
     models,
     osc,
     run,
@@ -111,6 +112,7 @@ for command in (
     lists.schema,
     verify.verify,
     serve.serve,
+    live.live,
 ):
     app.command(cls=edit.InOrder if command is edit.edit else None)(command)
 app.add_typer(cache.app, name="cache")

@@ -231,17 +231,24 @@ def _midi(session: Session, options: ControlOptions) -> Any:
     return MidiService(session, MidiSettings.of(midi_map, port=options.midi_port))
 
 
-def wait_until_stopped(seconds: float | None = None) -> None:
-    """Wait for Ctrl-C or SIGTERM, or so long; both end it quietly."""
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, in place of what they do else."""
     stopped = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stopped.set())
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        left_s = float("inf") if seconds is None else seconds
-        while left_s > 0 and not stopped.wait(min(_WAKE_S, left_s)):
-            left_s -= _WAKE_S
+        yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wait_until_stopped(seconds: float | None = None) -> None:
+    """Wait for Ctrl-C or SIGTERM, or so long; both end it quietly."""
+    left_s = float("inf") if seconds is None else seconds
+    with stop_signals() as stopped:
+        while left_s > 0 and not stopped.wait(min(_WAKE_S, left_s)):
+            left_s -= _WAKE_S

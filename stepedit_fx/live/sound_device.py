@@ -82,7 +82,11 @@ class SoundDevice:
             found: dict[str, Any] = dict(library.query_devices(self._device, "output"))
         except (library.PortAudioError, ValueError) as error:
             names = [d["name"] for d in library.query_devices() if d["max_output_channels"]]
-            there = f"There are: {', '.join(names)}." if names else "There is no sound card at all."
+            there = (
+                f"There are: {', '.join(names)}."
+                if names
+                else "Without a sound card, take jack or null."
+            )
             what = "no default output" if self._device is None else f"no output '{self._device}'"
             raise RequestError(f"sounddevice has {what}", remedy=there) from error
         return found

@@ -64,7 +64,7 @@ def test_the_machines_own_sound_card_plays_or_says_why_not() -> None:
     """On a machine without a sound card --device sounddevice would crash."""
     sounddevice = pytest.importorskip("sounddevice")
     if not any(found["max_output_channels"] for found in sounddevice.query_devices()):
-        with pytest.raises(RequestError, match="There is no sound card at all"):
+        with pytest.raises(RequestError, match="take jack or null"):
             open_device("sounddevice")
         return
     device = open_device("sounddevice")
