@@ -19,8 +19,19 @@ from stepedit_fx.errors import EngineError
 from stepedit_fx.speech import Edit, Speech
 
 # Raised whenever the same source and edits would give other samples.
-CODE_VERSION = 1
-SOUNDS = ("Breathing", "Laughter", "Sigh", "Uhm")  # made by sounds.py
+CODE_VERSION = 2
+SOUNDS = (  # made by sounds.py
+    "Breathing",
+    "Confirmation-en",
+    "Dissatisfaction-hnn",
+    "Laughter",
+    "Question-ei",
+    "Sigh",
+    "Surprise-ah",
+    "Surprise-oh",
+    "Surprise-wa",
+    "Uhm",
+)
 
 
 class ParametricSettings(EngineSettings):

@@ -1,7 +1,7 @@
 """Non-verbal sounds, made of the speaker's own voice, and where in the clip they belong.
 
-A breath or a sigh is noise under the speaker's own long-term spectrum; an "uhm" and a laugh are
-periods of one of the speaker's own vowels, laid out anew.
+A breath or a sigh is noise under the speaker's own long-term spectrum; an "uhm", an "oh" and a
+laugh are periods of one of the speaker's own vowels, laid out anew (`speaker.Speaker`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.signal import butter, sosfilt
 
 from stepedit_fx.engines.parametric.analysis import Analysis
+from stepedit_fx.engines.parametric.speaker import Speaker
 from stepedit_fx.measures import FRAME_S
 from stepedit_fx.tags import Sound, word_spans
 
@@ -74,110 +73,12 @@ def make_sound(tag: str, analysis: Analysis, strength: float, pitch_st: float, s
     strength: 0..1 sets its level. pitch_st: how far the voice has been moved by other edits.
     """
     rng = np.random.default_rng([seed, sorted(MAKERS).index(tag)])
-    maker = _Maker(analysis, analysis.median_f0_hz * 2 ** (pitch_st / 12), rng)
+    maker = Speaker(analysis, analysis.median_f0_hz * 2 ** (pitch_st / 12), rng)
     sound, level_db = MAKERS[tag](maker)
     rms = float(np.sqrt(np.mean(np.square(sound)))) or 1.0
     wanted = maker.speech_rms * 10 ** ((level_db + 20 * np.log10(max(strength, 1e-3))) / 20)
     out: Floats = sound * (wanted / rms)
     return out
-
-
-class _Maker:
-    """What every sound is made with: a voice, a pitch, and random numbers."""
-
-    def __init__(self, analysis: Analysis, f0_hz: float, rng: np.random.Generator) -> None:
-        self.rate = analysis.rate
-        self.f0_hz = f0_hz
-        self.rng = rng
-        self.mono = analysis.samples.mean(axis=0, dtype=np.float64)
-        self.analysis = analysis
-        spans = [(analysis.sample_of(a), analysis.sample_of(b)) for a, b in analysis.phrases]
-        in_speech = [analysis.samples[:, a:b] for a, b in spans] or [analysis.samples]
-        speech = np.concatenate(in_speech, axis=1)
-        # Of all channels alike: a voice on one side alone is as loud as it is there.
-        self.speech_rms = float(np.sqrt(np.mean(np.square(speech)))) if speech.size else 0.0
-
-    def seconds(self, length: float) -> Floats:
-        """Time from 0 to `length` seconds, varied by up to 10 %."""
-        return np.arange(int(length * self.rng.uniform(0.9, 1.1) * self.rate)) / self.rate
-
-    def air(self, length: int, low_hz: float, high_hz: float) -> Floats:
-        """Noise under the speaker's long-term spectrum, between two frequencies."""
-        size = 1024
-        spectrum = np.full(size // 2 + 1, 1e-6)
-        usable = len(self.mono) // size * size
-        if usable:
-            windows = self.mono[:usable].reshape(-1, size) * np.hanning(size)
-            spectrum = np.sqrt((np.abs(fft.rfft(windows, axis=1)) ** 2).mean(axis=0)) + 1e-6
-        # The root flattens: the voice's own tilt is that of its pulses, which air lacks.
-        response = np.sqrt(np.convolve(np.pad(spectrum, 12, "edge"), np.ones(25) / 25, "valid"))
-        impulse = np.roll(fft.irfft(response), size // 2) * np.hanning(size)
-        white = self.rng.standard_normal(length + size)
-        out = fft.irfft(fft.rfft(white, length + 2 * size) * fft.rfft(impulse, length + 2 * size))[
-            size : size + length
-        ]
-        high = min(high_hz, 0.45 * self.rate)
-        low = min(low_hz, 0.5 * high)
-        return np.asarray(
-            sosfilt(butter(2, [low, high], "bandpass", fs=self.rate, output="sos"), out)
-        )
-
-    def voice(self, f0_hz: Floats) -> Floats:
-        """A vowel of the speaker's along an f0 contour, (len(f0_hz),); noise if none is voiced.
-
-        Two-period grains around the pulses of the steadiest vowel, overlapped at the new
-        periods (pitch-synchronous overlap-add), in random order so that no loop is heard.
-        """
-        grains = self._grains()
-        if not grains:
-            return self.air(len(f0_hz), 300, 3000)
-        out = np.zeros(len(f0_hz) + 2 * max(len(g) for g in grains))
-        at = 0.0
-        which = int(self.rng.integers(len(grains)))
-        while at < len(f0_hz):
-            which = int(np.clip(which + self.rng.integers(-1, 2), 0, len(grains) - 1))
-            grain = grains[which]
-            start = int(at)
-            out[start : start + len(grain)] += grain
-            at += (
-                self.rate
-                / f0_hz[min(start, len(f0_hz) - 1)]
-                * (1 + 0.008 * self.rng.standard_normal())
-            )
-        return out[: len(f0_hz)]
-
-    def _grains(self) -> list[Floats]:
-        first, end = _steadiest_vowel(self.analysis)
-        if end - first < 3:
-            return []
-        f0 = float(np.median(self.analysis.f0[first:end]))
-        period = round(self.rate / f0)
-        at = self.analysis.sample_of(first) + period
-        last = min(self.analysis.sample_of(end), len(self.mono) - period)
-        grains: list[Floats] = []
-        window = np.hanning(2 * period)
-        while at + period < last:
-            near = self.mono[at - period // 3 : at + period // 3 + 1]
-            pulse = at - period // 3 + int(np.argmax(near))
-            if pulse - period >= 0 and pulse + period <= len(self.mono):
-                grains.append(self.mono[pulse - period : pulse + period] * window)
-            at = pulse + period
-        return grains
-
-
-def _steadiest_vowel(analysis: Analysis, frames: int = 9) -> tuple[int, int]:
-    """The span of voiced frames whose f0 and level move least, (0, 0) if nothing is voiced."""
-    best, found = np.inf, (0, 0)
-    top = float(analysis.level_db.max())
-    for nucleus in analysis.nuclei:
-        first, end = max(0, nucleus - frames // 2), nucleus + frames // 2 + 1
-        f0, level = analysis.f0[first:end], analysis.level_db[first:end]
-        if len(f0) < frames or (f0 <= 0).any():
-            continue
-        moves = 12 * np.log2(f0.max() / f0.min()) + 0.5 * np.ptp(level) + 0.2 * (top - level.max())
-        if moves < best:
-            best, found = float(moves), (first, end)
-    return found
 
 
 def _swell(time: Floats, attack_s: float, release_s: float) -> Floats:
@@ -188,7 +89,7 @@ def _swell(time: Floats, attack_s: float, release_s: float) -> Floats:
     return out
 
 
-def _breathing(make: _Maker) -> tuple[Floats, float]:
+def _breathing(make: Speaker) -> tuple[Floats, float]:
     """A quick breath in: air through the mouth, opening towards its end."""
     time = make.seconds(0.42)
     share = time / time[-1]
@@ -196,7 +97,7 @@ def _breathing(make: _Maker) -> tuple[Floats, float]:
     return (dark * (1 - 0.5 * share) + bright * (0.5 + share)) * _swell(time, 0.22, 0.09), -16.0
 
 
-def _sigh(make: _Maker) -> tuple[Floats, float]:
+def _sigh(make: Speaker) -> tuple[Floats, float]:
     """A breath let out: a soft voiced start that falls, then air that darkens."""
     time = make.seconds(0.95)
     share = time / time[-1]
@@ -206,7 +107,7 @@ def _sigh(make: _Maker) -> tuple[Floats, float]:
     return (air * (1 - share) ** 1.2 + voiced) * _swell(time, 0.1, 0.35), -13.0
 
 
-def _laughter(make: _Maker) -> tuple[Floats, float]:
+def _laughter(make: Speaker) -> tuple[Floats, float]:
     """Breathy bursts, five a second, each shorter and lower (Bachorowski et al. 2001)."""
     bursts = []
     count = int(make.rng.integers(4, 6))
@@ -224,25 +125,96 @@ def _laughter(make: _Maker) -> tuple[Floats, float]:
     return np.concatenate(bursts), -4.0
 
 
-def _uhm(make: _Maker) -> tuple[Floats, float]:
+def _uhm(make: Speaker) -> tuple[Floats, float]:
     """A level vowel that closes into a nasal, a little below the speaker's usual pitch."""
     time = make.seconds(0.55)
     contour = make.f0_hz * 2 ** ((-1.5 - 1.5 * time / time[-1]) / 12)
-    vowel = make.voice(contour)
-    nasal = np.asarray(sosfilt(butter(3, 420, "lowpass", fs=make.rate, output="sos"), vowel))
-    nasal *= 0.8 * _rms(vowel) / max(_rms(nasal), 1e-9)
+    vowel, nasal = make.voice(contour), make.nasal(contour)
     closing = np.clip((time - 0.26) / 0.09, 0, 1)
     closing = closing * closing * (3 - 2 * closing)
     return (vowel * (1 - closing) + nasal * closing) * _swell(time, 0.05, 0.14), -5.0
+
+
+def _surprise_oh(make: Speaker) -> tuple[Floats, float]:
+    """A short "oh" that jumps up and falls: surprise is high and wide (Scherer 2003)."""
+    time = make.seconds(0.42)
+    contour = _contour(make, time, (0, 2), (0.3, 8), (1, -1))
+    return make.vowel(contour, [(0, "ah"), (0.25, "oh"), (1, "oo")]) * _swell(
+        time, 0.03, 0.14
+    ), -3.0
+
+
+def _surprise_ah(make: Speaker) -> tuple[Floats, float]:
+    """An "ah" with a breathy start, steep up and held high."""
+    time = make.seconds(0.46)
+    contour = _contour(make, time, (0, 0), (0.45, 8), (1, 4))
+    voiced = make.vowel(contour, [(0, "ah"), (1, "ah")])
+    air = make.air(len(time), 500, 5000) * np.exp(-time / 0.05)
+    return (voiced + 0.5 * air * _rms(voiced) / max(_rms(air), 1e-9)) * _swell(
+        time, 0.04, 0.16
+    ), -3.0
+
+
+def _surprise_wa(make: Speaker) -> tuple[Floats, float]:
+    """A "wa": rounded lips that open, up and down again."""
+    time = make.seconds(0.52)
+    contour = _contour(make, time, (0, 0), (0.4, 9), (1, 1))
+    path = [(0.0, "oo"), (0.12, "oo"), (0.38, "ah"), (1.0, "ah")]
+    return make.vowel(contour, path) * _swell(time, 0.05, 0.18), -3.0
+
+
+def _confirmation_en(make: Speaker) -> tuple[Floats, float]:
+    """A "mm" of assent: nasal, with a fall (a low-falling 'en' of Mandarin is one, too)."""
+    time = make.seconds(0.40)
+    contour = _contour(make, time, (0, 2), (0.25, 2.5), (1, -4))
+    return make.nasal(contour) * _swell(time, 0.05, 0.16), -6.0
+
+
+def _question_ei(make: Speaker) -> tuple[Floats, float]:
+    """An "eh?": up to the end, as questions go (Ohala 1984)."""
+    time = make.seconds(0.42)
+    contour = _contour(make, time, (0, -1), (0.3, 0), (1, 9))
+    path = [(0.0, "eh"), (0.45, "eh"), (1.0, "ee")]
+    return make.vowel(contour, path) * _swell(time, 0.04, 0.10), -4.0
+
+
+def _dissatisfaction_hnn(make: Speaker) -> tuple[Floats, float]:
+    """A "hmph": air through the nose, then a low nasal that is pressed and falls."""
+    time = make.seconds(0.62)
+    contour = _contour(make, time, (0, -1), (0.3, -1.5), (1, -5))
+    hum = make.nasal(contour) * _swell(np.maximum(time - 0.09, 0), 0.05, 0.22)
+    pressed = 1 + 0.25 * np.sign(
+        np.sin(np.pi * np.cumsum(contour) / make.rate)
+    )  # every other pulse
+    air = make.air(len(time), 250, 2500) * np.exp(-time / 0.07)
+    air *= 0.5 * _rms(hum) / max(_rms(air), 1e-9)
+    return (hum * pressed + air) * _swell(time, 0.02, 0.2), -6.0
+
+
+def _contour(make: Speaker, time: Floats, *points: tuple[float, float]) -> Floats:
+    """An f0 contour through (share of the time, semitones over the usual), no two alike."""
+    shares = [share for share, _ in points]
+    heights = [st + make.rng.uniform(-0.7, 0.7) for _, st in points]
+    place = np.interp(time / time[-1], shares, np.arange(len(points)))
+    before = np.minimum(place.astype(int), len(points) - 2)
+    eased = 0.5 - 0.5 * np.cos(np.pi * (place - before))
+    steps = np.diff(heights)
+    return np.asarray(make.f0_hz * 2 ** ((np.array(heights)[before] + steps[before] * eased) / 12))
 
 
 def _rms(sound: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(sound))))
 
 
-MAKERS: Mapping[str, Callable[[_Maker], tuple[Floats, float]]] = {
+MAKERS: Mapping[str, Callable[[Speaker], tuple[Floats, float]]] = {
     "Breathing": _breathing,
+    "Confirmation-en": _confirmation_en,
+    "Dissatisfaction-hnn": _dissatisfaction_hnn,
     "Laughter": _laughter,
+    "Question-ei": _question_ei,
     "Sigh": _sigh,
+    "Surprise-ah": _surprise_ah,
+    "Surprise-oh": _surprise_oh,
+    "Surprise-wa": _surprise_wa,
     "Uhm": _uhm,
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter1d
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.parametric.engine import SOUNDS, ParametricEngine
@@ -26,6 +27,18 @@ def figures(audio: Audio):
     return measure(audio.mono(), audio.sample_rate)
 
 
+def sharpest_step(audio: Audio) -> float:
+    """The largest step between samples against the usual ones near it and in all the clip.
+
+    A brighter or louder voice has larger steps everywhere near; a click stands alone: one of 0.15
+    in the sample clip is 2.4 times its own.
+    """
+    step = np.abs(np.diff(audio.samples[0].astype(np.float64)))
+    near = uniform_filter1d(np.square(step), round(0.02 * audio.sample_rate))
+    usual = np.sqrt(np.maximum(near, 0)) + 0.5 * np.sqrt(np.mean(np.square(step)))
+    return float((step / usual).max())
+
+
 @pytest.mark.parametrize("edit", EDITS, ids=NAMES)
 def test_strength_0_is_the_source_sample_for_sample(edit, clip, render) -> None:
     assert np.array_equal(render(replace(edit, strength=0.0)).samples, clip.samples)
@@ -36,10 +49,7 @@ def test_an_edit_keeps_rate_channels_headroom_and_does_not_click(edit, clip, ren
     wet = render(edit)
     assert (wet.sample_rate, wet.channels) == (clip.sample_rate, clip.channels)
     assert wet.peak <= clip.peak
-    steps = [np.abs(np.diff(audio.samples)) for audio in (clip, wet)]
-    # Against the typical step, so that a brighter sound does not count as a click.
-    crest = [step.max() / np.sqrt(np.mean(np.square(step))) for step in steps]
-    assert crest[1] < 1.5 * crest[0]
+    assert sharpest_step(wet) < 1.25 * sharpest_step(clip)
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=NAMES)
@@ -128,8 +138,8 @@ def test_word_times_move_with_the_words(clip, take, render) -> None:
 
 
 def test_a_tag_the_engine_lacks_is_named_with_those_it_has(take, engine) -> None:
-    with pytest.raises(TagError, match=r"does not do style 'radio'.*whisper"):
-        engine.edit([take], [Edit("style", "radio")])
+    with pytest.raises(TagError, match=r"does not do 'clone'.*style"):
+        engine.edit([take], [Edit("clone", text="Good evening.")])
     with pytest.raises(TagError, match="Did you mean 'happy'"):
         engine.edit([take], [Edit("emotion", "hapy")])
 
