@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from urllib.parse import unquote
 from stepedit_fx.errors import NotFound, RequestError
 from stepedit_fx.graph.controls import ROOT, Value
 from stepedit_fx.osc.dispatch import Dispatcher
+from stepedit_fx.osc.ports import holder
 from stepedit_fx.osc.query_guard import Guard
 from stepedit_fx.osc.query_mdns import NAME, Announcement
 from stepedit_fx.osc.query_stream import Stream
@@ -166,11 +168,11 @@ class QueryServer:
             for stream in self._streams:
                 stream.client.expire()
 
-    async def _converse(self, socket: ServerConnection) -> None:
+    async def _converse(self, connection: ServerConnection) -> None:
         if len(self._streams) >= MAX_CLIENTS:
-            await socket.close(1013, f"{MAX_CLIENTS} clients are here already")
+            await connection.close(1013, f"{MAX_CLIENTS} clients are here already")
             return
-        stream = Stream(socket, self._session, self._dispatcher)
+        stream = Stream(connection, self._session, self._dispatcher)
         self._streams.add(stream)
         try:
             await stream.run()
@@ -179,7 +181,7 @@ class QueryServer:
 
     # HTTP
 
-    def _answer(self, socket: ServerConnection, request: Request) -> Response | None:
+    def _answer(self, _connection: ServerConnection, request: Request) -> Response | None:
         """The response to a request; None for one that becomes a WebSocket."""
         path, _, query = request.path.partition("?")
         asked = [unquote(part) for part in query.split("&") if part]
@@ -267,8 +269,7 @@ def _response(
 def _cannot_listen(host: str, port: int, error: Exception) -> RequestError:
     cause = f"OSCQuery cannot listen on {host}:{port}"
     if getattr(error, "errno", None) == errno.EADDRINUSE:
-        return RequestError(
-            f"{cause}: the port is in use",
-            remedy="Another stepedit-fx may run already. Name another with --http, or --no-http.",
-        )
+        who = holder(port, socket.SOCK_STREAM) or "another program"
+        remedy = "Name another port with --http, or leave it out with --no-http."
+        return RequestError(f"{cause}: {who} has that port", remedy=remedy)
     return RequestError(f"{cause}: {error}", remedy="Name an address of this machine.")

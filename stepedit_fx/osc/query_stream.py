@@ -21,7 +21,7 @@ from stepedit_fx.osc.clients import Client
 from stepedit_fx.osc.commands import NORM
 from stepedit_fx.osc.dispatch import Dispatcher
 from stepedit_fx.osc.faults import code_of, told
-from stepedit_fx.osc.query_tree import control_of
+from stepedit_fx.osc.query_tree import control_of, norm_of
 from stepedit_fx.osc.wire import Message, encode
 from stepedit_fx.session import Session
 
@@ -85,7 +85,7 @@ class Stream:
                 self._pending[address] = value
             if address + NORM in self._listened:
                 with contextlib.suppress(NotFound):  # gone since
-                    self._pending[address + NORM] = self._session.control(address).norm(value)
+                    self._pending[address + NORM] = norm_of(self._session.control(address), value)
         if self._pending:
             self._wake.set()
 
@@ -152,7 +152,7 @@ class Stream:
         self._listened.add(path)
         # Now as well, so that nothing falls between the answer to a GET and this.
         value = self._session.value(control.address)
-        self._pending[path] = control.norm(value) if by_norm else value
+        self._pending[path] = norm_of(control, value) if by_norm else value
         self._wake.set()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stepedit_fx.errors import NotFound, RequestError
-from stepedit_fx.graph.controls import ROOT, Control, Value
+from stepedit_fx.graph.controls import ROOT, Control, Value, as_float32
 from stepedit_fx.osc.commands import COMMANDS, NORM, Command
 
 NONE, READ, WRITE, BOTH = 0, 1, 2, 3  # ACCESS
@@ -72,6 +72,11 @@ def has_norm(control: Control) -> bool:
     return control.kind != "text" and "/param/" in control.address
 
 
+def norm_of(control: Control, value: Value) -> float:
+    """A value's place on a knob, as it goes by OSC: a number that a float32 holds."""
+    return as_float32(control.norm(value))
+
+
 def control_of(address: str, controls: Mapping[str, Control]) -> tuple[Control, bool]:
     """The control at an address, and whether the address is that of its place on a knob.
 
@@ -121,7 +126,7 @@ def _norm_described(control: Control, value: Value) -> Node:
         "FULL_PATH": control.address + NORM,
         "TYPE": "f",
         "ACCESS": BOTH,
-        "VALUE": [control.norm(value)],
+        "VALUE": [norm_of(control, value)],
         "RANGE": [{"MIN": 0.0, "MAX": 1.0}],
         "CLIPMODE": ["both"],
         "DESCRIPTION": f"{control.name} by its place on a knob, 0 to 1{travel}.",
