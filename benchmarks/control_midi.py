@@ -4,7 +4,7 @@
 
 JACK hands MIDI on once a period, so a message waits up to one (256 frames at 48 kHz: 5.3 ms)
 before any program can see it. Measured are both: from the peer's send to the session's `Changed`,
-and our own part of it, from the entry of RtMidi's callback.
+and our own part of it, from the entry of our callback.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ mappings:
 
 
 class _Timed(MidiService):
-    """A service that notes when RtMidi calls it."""
+    """A service that notes when a message comes in."""
 
     entered_s = 0.0
 
@@ -96,12 +96,14 @@ def _measured(
     frames: int, control: int, address: str, count: int
 ) -> tuple[list[float], list[float]]:
     """Milliseconds from the peer's send, and from our callback's entry, of each message."""
+    import jack
     import rtmidi
 
     whole_ms: list[float] = []
     own_ms: list[float] = []
     arrived = threading.Event()
     sent_s = [0.0]
+    lost = 0  # by a client that missed its period: JACK gives what it wrote to nobody
     chance = random.Random(4)
     with tempfile.TemporaryDirectory() as name, jack_server(Path(name), frames=frames):
         source = GraphSource.load(find_graph("quickstart"))
@@ -117,17 +119,28 @@ def _measured(
                     arrived.set()
 
             session.subscribe(listen)
+            # First, as RtMidi opens its ports with Python's lock held.
+            out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, "peer")
+            out.open_virtual_port("out")
             service.start()
-            out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, "bench peer")
-            out.open_port(out.get_ports().index("bench-in:bench"))
+            with jack.Client("cable", no_start_server=True) as cable:
+                cable.connect("peer:out", "bench:midi_in")
             time.sleep(0.2)
             for index in range(count):
                 time.sleep(chance.uniform(0.024, 0.034))  # not in step with JACK; after any glide
                 arrived.clear()
                 sent_s[0] = time.perf_counter()
                 out.send_message([0xB0, control, 127 * (index % 2)])
-                if not arrived.wait(1.0):
-                    raise SystemExit(f"message {index} did not arrive within 1 s")
+                if not arrived.wait(0.5):
+                    if service.entered_s > sent_s[0]:
+                        raise SystemExit(f"message {index} was received, and turned nothing")
+                    lost += 1
+            if lost > count // 100:
+                raise SystemExit(
+                    f"JACK lost {lost} of {count} messages: run it on a quieter machine"
+                )
+            if lost:
+                print(f"JACK lost {lost} of {count} messages on the way ({frames} frames).")
             service.stop()
             out.close_port()
             out.delete()

@@ -50,9 +50,9 @@ BackendOption = Annotated[
 @app.command()
 def ports(as_json: JsonOption = False) -> None:
     """List the MIDI ports that are there, and which MIDI systems work."""
-    from stepedit_fx.midi.ports import compiled, list_ports
+    from stepedit_fx.midi.ports import backends, list_ports
 
-    listings = [list_ports(backend) for backend in compiled()]
+    listings = [list_ports(backend) for backend in backends()]
     if as_json:
         print_json([asdict(listing) for listing in listings])
         return
@@ -185,13 +185,13 @@ def _listening(
     port: str | None, virtual: bool, backend: str | None
 ) -> Iterator[tuple[str, SimpleQueue[list[int]]]]:
     """An open port's name and what comes in, as bytes."""
-    from stepedit_fx.midi.ports import Ports, compiled, list_ports
+    from stepedit_fx.midi.ports import Ports, backends, list_ports
 
     received: SimpleQueue[list[int]] = SimpleQueue()
     put: Callable[[list[int]], None] = received.put
     opened = Ports(port, virtual=virtual, backend=backend, heard=put)
     if not opened.open():
-        there = [n for b in compiled() for n in list_ports(b).inputs]
+        there = [n for b in backends() for n in list_ports(b).inputs]
         raise NotFound(
             f"there is no MIDI device '{port}'" if port else "there is no MIDI device",
             remedy=f"There are: {', '.join(there)}." if there else "Connect one, or say --virtual.",

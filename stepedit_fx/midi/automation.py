@@ -84,7 +84,8 @@ def _tracks(
 ) -> Mapping[str, _Track]:
     """The parameters that are moved. A file is no hand: takeover does not come into it."""
     bounds = [
-        Bound(replace(entry, takeover="jump"), controls.by_address.get(entry.target)) for entry in map.entries
+        Bound(replace(entry, takeover="jump"), controls.by_address.get(entry.target))
+        for entry in map.entries
     ]
     passed_over: set[str] = set()
     tracks: dict[str, _Track] = {}

@@ -58,7 +58,7 @@ class MidiSettings:
 class MidiService:
     """A session's MIDI face, and its learner. Safe to use from any thread.
 
-    Messages are acted upon in RtMidi's thread as they come. A thread of ours does what is due
+    Messages are acted upon as they come, in a thread of the port's. Another does what is due
     later: coarse halves, smoothing, feedback, learning, and looking after the ports.
     """
 
@@ -125,7 +125,7 @@ class MidiService:
         """
         self._later(lambda: self._learn(address, done))
 
-    # RtMidi's thread
+    # The port's thread
 
     def _heard(self, data: list[int]) -> None:
         now_s = time.monotonic()
@@ -136,7 +136,7 @@ class MidiService:
             with self._lock:
                 moves = self._desk.decoder.feed(message, now_s)
                 self._act(moves, now_s)
-        except Exception:  # RtMidi would print it and go on without us
+        except Exception:  # the next message is still to be heard
             logger.exception("a MIDI message could not be acted upon: %s", message)
 
     def _act(self, moves: list[Moved], now_s: float) -> None:

@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
 
 def turn(session: Session, value: int) -> None:
     out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, "knobs")
-    out.open_port(out.get_ports().index("survivor-in:survivor"))
+    out.open_port(out.get_ports().index("survivor:midi_in"))
     try:
         out.send_message([0xB0, 74, value])
         until(lambda: session.value(STRENGTH) == value / 127, "the knob turns")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from stepedit_fx.errors import RequestError, StepEditError
 from stepedit_fx.midi.ports import Ports, list_ports
 from stepedit_fx.midi.reading import load_map, parse_map
+from stepedit_fx.midi.rtmidi_ports import RtPorts, listed
 from stepedit_fx.midi.service import MidiService, MidiSettings
 from stepedit_fx.provenance import GraphSource
 from stepedit_fx.session import Changed, Session
@@ -23,7 +25,7 @@ from stepedit_fx.shipped import find_graph
 from tests.conftest import REPO
 from tests.peers import program, until
 
-rtmidi = pytest.importorskip("rtmidi")
+jack = pytest.importorskip("jack")
 
 STRENGTH = "/stepedit/node/emotion/param/strength"
 ROOM = "/stepedit/node/effects.2/param/room_size"
@@ -43,32 +45,38 @@ mappings:
 
 
 class Knobs:
-    """A controller: an output that turns, and an input that hears what comes back."""
+    """A controller: a JACK client that turns, and hears what comes back.
+
+    Not made of RtMidi ports: those are opened with Python's lock held, and JACK waits a second
+    for the other clients of this process.
+    """
 
     def __init__(self, name: str = "knobs") -> None:
-        api = rtmidi.API_UNIX_JACK
         self.heard: list[list[int]] = []
-        self.out = rtmidi.MidiOut(api, name)
-        self.back = rtmidi.MidiIn(api, f"{name} back")
-        self.back.set_callback(lambda event, _: self.heard.append(event[0]))
+        self._going: SimpleQueue[bytes] = SimpleQueue()
+        self._client = jack.Client(name, no_start_server=True)
+        self._out = self._client.midi_outports.register("out")
+        self._in = self._client.midi_inports.register("in")
+        self._client.set_process_callback(self._process)
+        self._client.activate()
+
+    def _process(self, frames: int) -> None:
+        self._out.clear_buffer()
+        while not self._going.empty():
+            self._out.write_midi_event(0, self._going.get())
+        self.heard += [list(bytes(data)) for _, data in self._in.incoming_midi_events()]
 
     def plug_into(self, service: str) -> None:
         """Connect to our virtual ports."""
-        self.out.open_port(self.out.get_ports().index(f"{service}-in:{service}"))
-        self.back.open_port(self.back.get_ports().index(f"{service}-out:{service}"))
-
-    def be_a_device(self) -> None:
-        """Have ports that others connect to."""
-        self.out.open_virtual_port("midi")
-        self.back.open_virtual_port("midi")
+        self._client.connect(self._out, f"{service}:midi_in")
+        self._client.connect(f"{service}:midi_out", self._in)
 
     def send(self, *data: int) -> None:
-        self.out.send_message(data)
+        self._going.put(bytes(data))
 
     def close(self) -> None:
-        for port in (self.out, self.back):
-            port.close_port()
-            port.delete()
+        self._client.deactivate()
+        self._client.close()
 
 
 @pytest.fixture
@@ -233,7 +241,6 @@ def test_a_controller_that_is_unplugged_and_comes_back(
     try:
         for value in (127, 0):
             with closing(Knobs("wobbly")) as knobs:
-                knobs.be_a_device()
                 until(lambda: service.is_connected, "it is found")
                 time.sleep(0.1)
                 knobs.send(0xB0, 74, value)
@@ -307,8 +314,7 @@ def test_a_jack_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
 
 def test_ports_leave_devices_alone_that_are_not_meant(jackd: str) -> None:
     """A part of a name finds its device, and no device is made up."""
-    with closing(Knobs("Faderport")) as knobs:
-        knobs.be_a_device()
+    with closing(Knobs("Faderport")):
         ports = Ports("faderp", virtual=False, backend="jack", heard=lambda _: None)
         assert ports.open()
         assert "Faderport" in ports.told
@@ -316,3 +322,29 @@ def test_ports_leave_devices_alone_that_are_not_meant(jackd: str) -> None:
         ports = Ports("nothing like it", virtual=False, backend="jack", heard=lambda _: None)
         assert not ports.open()
         ports.close()
+
+
+def test_rtmidi_ports(jackd: str) -> None:
+    """Ports of the operating system: found, opened, used both ways, missed, closed.
+
+    ALSA is not there in a container, so RtMidi's own JACK stands in for it.
+    """
+    rtmidi = pytest.importorskip("rtmidi")
+    heard: list[list[int]] = []
+    peer = RtPorts.opened(rtmidi.API_UNIX_JACK, "Fader", True, heard.append)
+    assert peer is not None
+    assert RtPorts.opened(rtmidi.API_UNIX_JACK, "nothing like it", False, heard.append) is None
+    got: list[list[int]] = []
+    ours = RtPorts.opened(rtmidi.API_UNIX_JACK, "fader", False, got.append)
+    assert ours is not None
+    assert ours.device == "Fader-out:Fader"
+    peer.send([0xB0, 1, 2])
+    until(lambda: got == [[0xB0, 1, 2]], "it is heard")
+    ours.send([0xB0, 3, 4])
+    until(lambda: heard == [[0xB0, 3, 4]], "and answered")
+    assert ours.is_there()
+    peer.close()
+    until(lambda: not ours.is_there(), "it is missed")
+    ours.close()
+    inputs, outputs = listed(rtmidi.API_UNIX_JACK)
+    assert not [name for name in (*inputs, *outputs) if "Fader" in name]
