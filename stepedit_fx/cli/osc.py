@@ -8,12 +8,14 @@ import typer
 
 from stepedit_fx.cli.common import JsonOption, print_json, print_table
 from stepedit_fx.cli.control import DEFAULT_PORT, host_and_port
+from stepedit_fx.cli.layout import layout
 from stepedit_fx.errors import RequestError
 
 if TYPE_CHECKING:
     from stepedit_fx.osc.wire import Arg, Bundle, Message
 
-app = typer.Typer(no_args_is_help=True, help="Say and hear OSC messages.")
+app = typer.Typer(no_args_is_help=True, help="Say and hear OSC messages, draw a surface for them.")
+app.command()(layout)
 
 PeerArg = Annotated[
     str, typer.Argument(metavar="HOST:PORT", help=f"Whom, as in 127.0.0.1:{DEFAULT_PORT}.")
