@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parselmouth.praat import call
 
 from stepedit_fx.errors import ReadError
 from stepedit_fx.speech import Transcript, Word
@@ -165,3 +166,83 @@ def srt_cue(start_s: float, end_s: float, text: str) -> str:
         return f"00:{seconds // 60:02}:{seconds % 60:02},{milliseconds:03}"
 
     return f"{stamp(start_s)} --> {stamp(end_s)}\n{text}\n"
+
+
+VTT = """WEBVTT - a take
+
+NOTE made by hand
+over two lines
+
+STYLE
+::cue { color: white }
+
+1
+00:01.000 --> 00:02.000 align:start
+<v Fred>Good &amp; <i>morning</i>
+
+00:00:02.500 --> 00:00:03.500
+Well
+"""
+
+
+def test_web_subtitles(tmp_path: Path) -> None:
+    """Captions saved from a browser or a video site place the words as .srt does."""
+    found = load(tmp_path, "take.vtt", VTT)
+    assert found.text == "Good & morning Well"
+    assert [w.text for w in found.words] == ["Good", "morning", "Well"]
+    assert (found.words[0].start_s, found.words[-1].end_s) == (1.0, 3.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1\n00:01.000 --> 00:02.000\nhi\n", ":1: the line should say WEBVTT"),
+        ("WEBVTT\n\nid\n00:01.000 -> 00:02.000\nhi\n", ":4: the line should hold a cue's times"),
+        ("WEBVTT\n\nalone\n", ":3: the line belongs to no cue"),
+        ("WEBVTT\n\n00:02.000 --> 00:01.000\nhi\n", ":3: the line ends no later"),
+    ],
+)
+def test_web_subtitles_that_are_none_say_where(tmp_path: Path, text: str, said: str) -> None:
+    """A broken caption file would be searched by eye."""
+    with pytest.raises(ReadError, match=said):
+        load(tmp_path, "take.vtt", text)
+
+
+@pytest.fixture(params=["Save as text file", "Save as short text file"])
+def praat_grid(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A TextGrid that Praat itself made and saved, phones first, as a forced aligner's are."""
+    grid = call("Create TextGrid", 0.0, 3.0, "phones words marks", "marks")
+    for tier, at_s in ((1, 0.5), (1, 1.0), (2, 1.0), (2, 2.0)):
+        call(grid, "Insert boundary", tier, at_s)
+    call(grid, "Set interval text", 1, 2, "u")
+    call(grid, "Set interval text", 2, 2, 'say "h\u00e9" 3')
+    call(grid, "Set interval text", 2, 3, "\u65e9 there")
+    call(grid, "Insert point", 3, 1.5, "a mark")
+    path = tmp_path / "take.TextGrid"
+    call(grid, request.param, str(path))
+    return path
+
+
+def test_a_grid_of_praats_own(praat_grid: Path) -> None:
+    """Alignments of MFA or by hand would be lost, or phones be taken for words."""
+    found = find_transcript(praat_grid.with_name("take.wav"))
+    assert [w.text for w in found.words] == ["say", "h\u00e9", "3", "\u65e9", "there"]
+    assert (found.words[0].start_s, found.words[3].start_s) == (1.0, 2.0)
+    assert found.words[-1].end_s == 3.0
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_text_breaks_the_readers(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """A damaged sidecar is an error with its place, never a traceback or a hang."""
+    folder = tmp_path_factory.getbasetemp()
+    words = 'ooTextFile "ooTextFile" "TextGrid" <exists> 0 1e9 1e999 -3 WEBVTT --> "IntervalTier" " ! [1]:'
+    pieces = st.sampled_from([*words.split(), "00:01.000 --> 00:02.000", "\n", "\n\n", "\u65e9"])
+    text = " ".join(data.draw(st.lists(pieces, max_size=30)))
+    for name in ("a.vtt", "a.TextGrid"):
+        try:
+            load(folder, name, text)
+        except ReadError:
+            continue

@@ -29,7 +29,7 @@ class Input(Node):
     )
     transcript: str = param(
         "auto",
-        help="What is said: auto (a .txt, .srt or .lab beside the file), none, or the words.",
+        help="What is said: auto (a sidecar beside the file), none, or the words.",
         live=False,
     )
     max_duration_s: float = param(
