@@ -238,7 +238,8 @@ def test_no_text_breaks_the_readers(
 ) -> None:
     """A damaged sidecar is an error with its place, never a traceback or a hang."""
     folder = tmp_path_factory.getbasetemp()
-    words = 'ooTextFile "ooTextFile" "TextGrid" <exists> 0 1e9 1e999 -3 WEBVTT --> "IntervalTier" " ! [1]:'
+    words = """ooTextFile "ooTextFile" "TextGrid" <exists> 0 1e9 1e999 -3 WEBVTT --> \\
+"IntervalTier" " ! [1]:"""
     pieces = st.sampled_from([*words.split(), "00:01.000 --> 00:02.000", "\n", "\n\n", "\u65e9"])
     text = " ".join(data.draw(st.lists(pieces, max_size=30)))
     for name in ("a.vtt", "a.TextGrid"):
