@@ -29,9 +29,9 @@ def markdown() -> str:
             *_table(("Code", "Meaning"), ((str(code), text) for code, text in CODES.items())),
             "### Controls\n",
             "Below `/stepedit/node/<id>/`, with the node's id in the graph; "
-            "`stepedit-fx osc browse` lists those of a running daemon. A "
-            "parameter takes a number, also by its place on a knob at `.../norm` (0 to 1); a choice takes its name, or its place in the list; a "
-            "switch true or false, 1 or 0.\n",
+            "`stepedit-fx osc browse` lists those of a running daemon. A parameter takes a "
+            "number, also by its place on a knob at `.../norm` (0 to 1); a choice takes its name, "
+            "or its place in the list; a switch true or false, 1 or 0.\n",
             *_table(("Node", "Address", "Tag", "Range", "Unit", "Help"), _controls()),
         )
     )

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 MAX_FRAME = 64 << 10
 MAX_CLIENTS = 64  # WebSockets; an HTTP request is answered and over
+MAX_CONNECTIONS = 256  # of both kinds, and of those who have not said yet what they want
 OPEN_S = 5.0  # to say what is wanted
 CLOSE_S = 1.0
 _TICK_S = 1.0
@@ -102,6 +103,7 @@ class QueryServer:
                 max_size=MAX_FRAME,
                 max_queue=4,
                 server_header=None,
+                create_connection=_counted(MAX_CONNECTIONS),
                 logger=_Quiet(logger),
             )
         except (OSError, OverflowError) as error:
@@ -244,6 +246,26 @@ class QueryServer:
         if self.host not in ("0.0.0.0", "::", ""):  # noqa: S104
             info["OSC_IP"] = info["WS_IP"] = self.host
         return info
+
+
+def _counted(most: int) -> type[ServerConnection]:
+    """A kind of connection of which there are only so many at once; the next is cut off."""
+    from websockets.asyncio.server import ServerConnection
+
+    there: set[ServerConnection] = set()
+
+    class Counted(ServerConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            there.add(self)
+            if len(there) > most and isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            there.discard(self)
+            super().connection_lost(exc)
+
+    return Counted
 
 
 def _response(

@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 from stepedit_fx.errors import RequestError
 from stepedit_fx.graph.controls import ROOT
 from stepedit_fx.osc.commands import COMMANDS
-from stepedit_fx.osc.query import MAX_CLIENTS, MAX_FRAME, QueryServer
+from stepedit_fx.osc.query import MAX_CLIENTS, MAX_CONNECTIONS, MAX_FRAME, QueryServer
 from stepedit_fx.osc.query_guard import Guard
 from stepedit_fx.osc.query_tree import forms, norm_of
 from stepedit_fx.osc.settings import OscSettings
@@ -513,6 +513,48 @@ def test_garbage_on_the_port(served: Served) -> None:
     assert served.get("/?HOST_INFO")
     for client in holding:
         client.close()
+
+
+def test_a_crowd_at_the_door(served: Served) -> None:
+    """Hundreds of connections that say nothing use up neither the port nor the process."""
+    port = served.server.port
+    with contextlib.ExitStack() as stack:
+        crowd = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            for _ in range(MAX_CONNECTIONS + 20)
+        ]
+        last = crowd[-1]
+        with contextlib.suppress(ConnectionResetError):
+            assert last.recv(1) == b""  # cut off
+    until(lambda: _is_open(served), "there is room again")
+
+
+def _is_open(served: Served) -> bool:
+    try:
+        return served.ask("/?HOST_INFO")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_frames_of_any_kind(served: Served) -> None:
+    """Thousands of random and damaged frames: the server answers, and everyone else goes on."""
+    dice = random.Random(1)
+    good = [
+        encode(Message(STRENGTH, (0.5,))),
+        encode(Bundle(items=(Message(MOOD, ("sad",)), Message(f"{ROOT}/ping", (1,))))),
+        encode(Message(f"{ROOT}/node/*/param/{{strength,ratio}}", (0.5,))),
+        command("LISTEN", STRENGTH).encode(),
+    ]
+    with served.socket(max_queue=None) as client:
+        for number in range(2000):
+            data = bytearray(dice.choice(good))
+            for _ in range(dice.randint(0, 4)):
+                data[dice.randrange(len(data))] = dice.randrange(256)
+            frame = bytes(data[: dice.randint(0, len(data))] if number % 3 else data)
+            client.send(frame.decode("utf-8", "replace") if number % 5 == 0 else frame)
+        client.send(encode(Message(f"{ROOT}/ping", (4242,))))
+        while next_value(client).args[:2] != (f"{ROOT}/ping", 4242):
+            pass
 
 
 class TestStrangers:
