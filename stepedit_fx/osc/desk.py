@@ -19,6 +19,7 @@ from stepedit_fx.osc.audience import Audience, sent
 from stepedit_fx.osc.clients import LEASE_S, Client
 from stepedit_fx.osc.commands import Command
 from stepedit_fx.osc.faults import Conflict, TimedOut, Unwelcome, code_of, told
+from stepedit_fx.osc.limits import Bucket
 from stepedit_fx.osc.paths import find_graph_file, find_recording
 from stepedit_fx.osc.pattern import matching
 from stepedit_fx.osc.settings import OscSettings
@@ -28,7 +29,8 @@ from stepedit_fx.session.session import Transport
 
 logger = logging.getLogger(__name__)
 
-WRONG_TOKEN_COST = 50  # messages: a token is not found by trying
+GUESSES_PER_SECOND = 10  # wrong tokens, of everybody together
+MAX_GUESSES = 20  # at once
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Desk:
         self._session = session
         self._settings = settings
         self._audience = audience
+        self._guesses = Bucket(GUESSES_PER_SECOND, MAX_GUESSES)
         # Reading a graph takes a while, and nobody else should wait for it.
         self._opener = ThreadPoolExecutor(1, "osc open")
         self._opening: asyncio.Future[None] | None = None
@@ -67,8 +70,10 @@ class Desk:
 
     def _auth(self, client: Client, id: int, token: str) -> None:
         wanted = self._settings.token
+        if wanted and self._guesses.wait_s():
+            raise Busy("too many wrong tokens were tried", remedy="Try again in a second.")
         if wanted and not compare_digest(token.encode(), wanted.encode()):
-            client.faults.take(WRONG_TOKEN_COST)
+            self._guesses.take()
             raise Unwelcome("that is not the token")
         client.is_welcome = True
         self._reply(client, f"{ROOT}/auth", id, "welcome")

@@ -210,15 +210,17 @@ class Dispatcher:
                 self._check_welcome(client, message)
                 if message.address in COMMANDS:
                     found = command(message.address)
+                    if found.address == _RENDER and any(f is found for _, f, _ in todo):
+                        raise RequestError("a bundle starts one render at most")
                     todo.append((message, found, found.read(message)))
                 elif message.args:
                     changes.update(self._checked(message))
                 else:
                     queries.append(message)
-            message = self._one_render(todo) or message
+            message = next(filter(_sets_text, messages), message)  # the rest is checked already
             self._set(changes)
         except StepEditError as error:
-            self._refuse_all(client, message, error, todo)
+            self._refuse_all(client, messages, message, error)
             return
         for message, found, values in sorted(todo, key=lambda one: one[1].address == _RENDER):
             try:
@@ -236,24 +238,15 @@ class Dispatcher:
             for address, value in self._changes(message).items()
         }
 
-    def _one_render(self, todo: list[tuple[Message, Command, tuple[Any, ...]]]) -> Message | None:
-        renders = [message for message, found, _ in todo if found.address == _RENDER]
-        if len(renders) > 1:
-            raise RequestError("a bundle starts one render at most")
-        return renders[0] if renders else None
-
     def _refuse_all(
-        self,
-        client: Client,
-        guilty: Message,
-        error: StepEditError,
-        todo: list[tuple[Message, Command, tuple[Any, ...]]],
+        self, client: Client, messages: list[Message], guilty: Message, error: StepEditError
     ) -> None:
+        """Tell whose fault it is, and every command that it is not done."""
         self.refuse(client, guilty.address, error, _id_of(guilty))
-        for message, _, _ in todo:
-            if message is not guilty:
-                cause = f"nothing of its bundle is done: {told(error)}"
-                self.refuse(client, message.address, RequestError(cause), _id_of(message))
+        undone = RequestError(f"nothing of its bundle is done: {told(error)}")
+        for message in messages:
+            if message.address in COMMANDS and message is not guilty:
+                self.refuse(client, message.address, undone, _id_of(message))
 
 
 def _id_of(message: Message) -> int:
@@ -261,3 +254,8 @@ def _id_of(message: Message) -> int:
     first = message.args[0] if message.args and message.address in COMMANDS else 0
     is_id = isinstance(first, int) and not isinstance(first, bool) and abs(first) < 1 << 31
     return first if is_id else 0  # type: ignore[return-value]
+
+
+def _sets_text(message: Message) -> bool:
+    is_text = len(message.args) == 1 and isinstance(message.args[0], str)
+    return is_text and message.address not in COMMANDS

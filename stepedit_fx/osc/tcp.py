@@ -68,7 +68,12 @@ class TcpSide:
         unframer = Unframer()
         dropped = 0
         while data := await reader.read(READ_BYTES):
-            for number, packet in enumerate(unframer.feed(data), start=1):
+            packets = unframer.feed(data)
+            if unframer.dropped > dropped:
+                dropped = unframer.dropped
+                error = RequestError(f"a frame was dropped: over {MAX_FRAME_BYTES} bytes, or bad")
+                client.send(commands.ERROR, "", 0, code_of(error), told(error))
+            for number, packet in enumerate(packets, start=1):
                 self._dispatcher.take(client, packet)
                 if client.is_gone:
                     return
@@ -76,12 +81,6 @@ class TcpSide:
                     await asyncio.sleep(0)
                 if wait_s := client.faults.wait_s():
                     await asyncio.sleep(wait_s)
-            if unframer.dropped > dropped:
-                dropped = unframer.dropped
-                error = RequestError(
-                    f"a frame was dropped: over {MAX_FRAME_BYTES} bytes, or damaged"
-                )
-                client.send(commands.ERROR, "", 0, code_of(error), told(error))
 
     def _client(self, writer: asyncio.StreamWriter) -> Client:
         transport = writer.transport
