@@ -90,12 +90,14 @@ class Stream:
             self._wake.set()
 
     def opened(self, path: str) -> None:
-        """Another graph: what is below a path is another; who listened to what is gone does not."""
-        controls = self._session.controls
+        """Another graph: what is below a path is another.
+
+        What is gone is listened to no longer; what is there again is told where it stands.
+        """
         self._pending.clear()
         for address in tuple(self._listened):
             try:
-                control_of(address, controls)
+                self._pending[address] = self._standing(address)
             except NotFound:
                 self._listened.discard(address)
         self._post(json.dumps({"COMMAND": "PATH_CHANGED", "DATA": path}))
@@ -146,14 +148,18 @@ class Stream:
                 self._client.send(commands.ERROR, path[:200], 0, code_of(error), told(error))
 
     def _listen(self, path: str) -> None:
-        control, by_norm = control_of(path, self._session.controls)
         if len(self._listened) >= MAX_LISTENED:
             raise Busy(f"{MAX_LISTENED} addresses are listened to already")
-        self._listened.add(path)
         # Now as well, so that nothing falls between the answer to a GET and this.
-        value = self._session.value(control.address)
-        self._pending[path] = norm_of(control, value) if by_norm else value
+        self._pending[path] = self._standing(path)
+        self._listened.add(path)
         self._wake.set()
+
+    def _standing(self, address: str) -> Value:
+        """Where a control, or its place on a knob, stands. Raises NotFound."""
+        control, by_norm = control_of(address, self._session.controls)
+        value = self._session.value(control.address)
+        return norm_of(control, value) if by_norm else value
 
 
 def _read(text: str) -> tuple[str, str]:

@@ -437,6 +437,8 @@ def test_another_graph_is_announced(served: Served) -> None:
         assert next_value(client).address == wet
         session.set({wet: 0.75})
         assert next_value(client) == Message(wet, (0.75,))
+        session.open(graph("dry-wet"))  # the same addresses, at their own values again
+        assert next_value(client) == Message(wet, (pytest.approx(0.35),))  # type: ignore[arg-type]
     assert "blend" in served.get(f"{ROOT}/node")["CONTENTS"]
 
 
