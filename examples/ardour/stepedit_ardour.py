@@ -107,6 +107,16 @@ def playhead(peer: Peer) -> int:
     return int(str(peer.ask("/transport_frame").args[0]))
 
 
+def locate(peer: Peer, position: int) -> None:
+    """Put the playhead somewhere; Ardour does so some time after it was told."""
+    peer.send("/locate", position, 0)
+    end_s = time.monotonic() + PATIENCE_S
+    while playhead(peer) != position:
+        if time.monotonic() > end_s:
+            raise RequestError(f"Ardour does not go to sample {position}")
+        time.sleep(0.02)
+
+
 def until_stopped(peer: Peer) -> None:
     """Wait while Ardour rolls: to locate would end a recording."""
     while peer.ask("/transport_speed").args[0] != 0:
@@ -122,9 +132,9 @@ def announce(
     """
     until_stopped(peer)
     before = playhead(peer)
-    peer.send("/locate", position, 0)
+    locate(peer, position)
     peer.send("/add_marker", f"stepedit: {path.name}")
-    peer.send("/locate", before, 0)
+    locate(peer, before)
     if spool is not None and action is not None:
         with (spool / "ardour.queue").open("a", encoding="utf-8") as queue:
             queue.write(f"{position}\t{path.resolve()}\n")

@@ -85,7 +85,7 @@ def test_an_item_goes_to_the_daemon_and_comes_back_as_a_take(
 def test_a_section_of_a_file_is_sent_as_its_place_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An item made of a section (a glued or cropped source) renders what is heard, not the start."""
+    """An item made of a section (a glued or cropped source) renders what is heard of it."""
     wav = tmp_path / "take.wav"
     wav.touch()
     whole = Source(str(wav), 10.0)
