@@ -22,7 +22,9 @@ EDGE_S = 0.005  # at a sound's ends, so that a loop meets itself at silence
 SWAP_S = 0.015
 LEVEL_S = 0.01  # play and stop
 MUTE_FRAMES = 64
-SILENCE = 1e-4  # -80 dB: what rings on below this is over
+SILENCE = 1e-4  # -80 dB: what rings on below this is not heard
+QUIET_S = 1.0  # an echo may come after a pause
+LONGEST_RING_S = 120.0  # a room can ring for ever
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class _Head:
 class Deck:
     """Makes block after block. longest: frames of the longest it makes at once.
 
-    playing, loop: set by anybody. listener: given each finished block, in the callback.
+    playing, loop: set by anybody. hold_s: how long after its end a sound is over at the earliest.
+    listener: given each finished block, in the callback; it must not fail.
     """
 
     def __init__(self, sample_rate: int, longest: int) -> None:
@@ -126,6 +129,9 @@ class Deck:
         self._level = Fade(round(LEVEL_S * sample_rate), longest)
         self._level_up = False
         self._moving = False
+        self.hold_s = 0.0
+        self._ringing = 0  # frames since the sound was over
+        self._quiet = 0  # frames since it was heard last
         self._recovering = False
         self._last = np.zeros((1, 1), np.float32)
         self._mute = rising(MUTE_FRAMES)[::-1]
@@ -148,9 +154,10 @@ class Deck:
     @property
     def position(self) -> int:
         """The frame that is played next; the one that was asked for, where that is to come."""
-        if self._places:
+        try:
             return self._places[0]
-        head = self._head
+        except IndexError:  # none is asked for, or the callback has just taken it
+            head = self._head
         return 0 if head is None else head.position
 
     # The callback
@@ -161,11 +168,11 @@ class Deck:
         try:
             for at in range(0, out.shape[1], self.longest):
                 self._fill(out[:, at : at + self.longest])
-            if self.listener is not None:
-                self.listener(out)
         except Exception as error:  # noqa: BLE001 - told of by who looks after us
             self._fault(out, error)
         self._last = out[:, -1:].copy()
+        if self.listener is not None:
+            self.listener(out)
         self.meter.end(out.shape[1] / self.sample_rate)
 
     def _fill(self, out: Samples) -> None:
@@ -218,10 +225,17 @@ class Deck:
         self._watch_end(done)
 
     def _watch_end(self, done: Samples) -> None:
+        """See whether what was played once is over, and its echoes too."""
         head = self._head
         if head is None or self.loop or not self.playing or not head.is_over:
             self.is_over = False
-        elif not self.is_over and float(np.abs(done).max(initial=0.0)) < SILENCE:
+            self._ringing = self._quiet = 0
+            return
+        self._ringing += done.shape[1]
+        is_quiet = float(np.abs(done).max(initial=0.0)) < SILENCE
+        self._quiet = self._quiet + done.shape[1] if is_quiet else 0
+        rung_s, quiet_s = self._ringing / self.sample_rate, self._quiet / self.sample_rate
+        if rung_s >= LONGEST_RING_S or (quiet_s >= QUIET_S and rung_s >= self.hold_s):
             self.is_over = True
 
     def _take_orders(self) -> None:

@@ -135,6 +135,7 @@ class Player:
         self._rack: Rack | None = None  # the one that knobs are turned on
         self._monitor: Monitor | None = None
         self._heard: deque[tuple[int, Heard]] = deque(maxlen=1)
+        self._missed: tuple[int, Heard] | None = None  # a sound without a rack, so far
         self._wake = threading.Event()
         self._reopen = False
         self._stiff_turned = False
@@ -283,9 +284,17 @@ class Player:
                 self._load(self._open, heard)
         if self._stiff_turned:
             self._stiff_turned = False
-            opened, rack = self._open, self._rack
-            if opened is not None and rack is not None and not self._reopen:
-                rack.follow(opened.nodes(self.session.graph))
+            self._follow()
+
+    def _follow(self) -> None:
+        """Do what is to be done for values that cannot glide."""
+        opened, rack, missed = self._open, self._rack, self._missed
+        if opened is None or self._reopen:
+            return
+        if rack is not None:
+            rack.follow(opened.nodes(self.session.graph))
+        elif missed is not None and missed[0] == opened.serial:
+            self._load(opened, missed[1])  # with the values of now it may be built
 
     def _take_up(self) -> None:
         """The graph that is open now; what plays goes on until the new one is rendered."""
@@ -311,6 +320,7 @@ class Player:
         )
 
     def _load(self, opened: _Open, heard: Heard) -> None:
+        self._missed = (opened.serial, heard)
         sound = Sound.of(heard.audio, heard.generation)
         rack = self._rack
         if rack is None or rack.room.channels != sound.channels:
@@ -318,6 +328,7 @@ class Player:
             if rack is None:
                 return
         rack.cover(sound.frames)
+        self._missed = None
         self.deck.load(Program(sound, rack))
         self.sounding.set()
         self._tick.set()
@@ -339,6 +350,7 @@ class Player:
             folder=opened.written.folder,
         )
         rack.cover(sound.frames)
+        self.deck.hold_s = sum(node.tail_s for node in nodes.values())
         self._rack = rack  # turned by who turns, from here on
         _, values, generation = self.session.snapshot()
         if self._reopen:
@@ -361,6 +373,8 @@ class Player:
             if self.deck.is_over and self.deck.playing and not self.deck.loop:
                 self.deck.playing = False
                 self.ended.set()
+            elif self.deck.playing:
+                self.ended.clear()
             state = self.state
             if state != told:
                 told = state

@@ -54,6 +54,19 @@ def test_played_once_it_ends_in_silence_and_says_so() -> None:
     assert not deck.faults
 
 
+def test_an_echo_after_a_pause_is_waited_for() -> None:
+    """`--once` would end in the pause before the echo."""
+    rack = rack_of([{"Delay": {"delay_seconds": 0.8, "mix": 0.5}}])
+    deck, device, _ = deck_with(sine(0.1), rack)
+    deck.loop = False
+    heard = device.pump(100)
+    assert not deck.is_over
+    heard = np.concatenate([heard, device.pump(100)], axis=1)
+    assert np.abs(heard[:, round(0.8 * RATE) :]).max() > 0.1
+    device.pump(300)
+    assert deck.is_over
+
+
 def test_play_and_stop_do_not_click() -> None:
     """Each press of stop would crackle."""
     deck, device, _ = deck_with(sine(2.0))

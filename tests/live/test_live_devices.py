@@ -72,6 +72,46 @@ def test_the_machines_own_sound_card_plays_or_says_why_not() -> None:
     device.stop()
 
 
+# PortAudio reaches a JACK server as it does a sound card: by streams and callbacks of its own.
+_PORTAUDIO = """
+import sys, time
+import numpy as np
+from stepedit_fx.errors import RequestError
+from stepedit_fx.live import open_device
+try:
+    device = open_device("sounddevice:system")
+except RequestError as error:
+    sys.exit(f"no JACK: {error}")
+blocks = []
+device.start(lambda block: (blocks.append(block.shape), block.fill(0.1)))
+time.sleep(0.5)
+device.stop()
+device.stop()
+made = len(blocks)
+time.sleep(0.1)
+assert made == len(blocks) > 20, (made, len(blocks))
+assert set(blocks) == {(2, 256)}, set(blocks)
+assert (device.sample_rate, device.channels) == (48_000, 2)
+try:
+    open_device("sounddevice:system", sample_rate=44_100).start(lambda block: None)
+except RequestError as error:
+    assert "cannot play at 44100 Hz" in str(error)
+else:
+    raise AssertionError("a rate that JACK does not have")
+"""
+
+
+def test_portaudio_plays(jackd: str) -> None:
+    """--device sounddevice would be silent, play noise or never stop."""
+    pytest.importorskip("sounddevice")
+    done = subprocess.run(
+        [sys.executable, "-c", _PORTAUDIO], capture_output=True, text=True, timeout=60
+    )
+    if done.returncode and "no JACK: " in done.stderr:
+        pytest.skip("this PortAudio was built without JACK")
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_a_jack_server_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """JACK's own lines would fill the terminal."""
     _libjack()

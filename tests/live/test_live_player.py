@@ -214,7 +214,7 @@ def test_an_effect_that_cannot_be_built_is_told_and_the_sound_goes_on(
     """An impulse response that is none would end the sound without a word."""
     session = open_session(graph_text(GENTLE), hum)
     told = states_of(session)
-    _, device = pumped(session)
+    player, device = pumped(session)
     device.pump(10)
     soundfile.write(tmp_path / "silent.wav", np.zeros(100), RATE)
     broken = [{"Convolution": {"impulse_response_filename": "silent.wav"}}]
@@ -223,6 +223,10 @@ def test_an_effect_that_cannot_be_built_is_told_and_the_sound_goes_on(
     assert device.pump(200).any()
     (trouble,) = (event for event in told if isinstance(event, Trouble))
     assert "silent.wav" in str(trouble.error)
+    # The file is made good, and something live is turned: then it is built.
+    soundfile.write(tmp_path / "silent.wav", np.eye(1, 100)[0], RATE)
+    session.set({"/stepedit/node/rack.0/param/mix": 0.5})
+    until(lambda: device.pump(1) is not None and player.deck.swaps == 1, "the new graph is heard")
 
 
 def test_without_a_recording_there_is_nothing_to_play(tmp_path: Path) -> None:
