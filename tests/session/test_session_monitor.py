@@ -222,8 +222,6 @@ def test_an_ear_that_fails_does_not_deafen_the_rest(session: Session) -> None:
 
 def test_nothing_is_left_after_close(tmp_path: Path, short_clip: Path) -> None:
     """Closing in the middle of it leaves no thread, no process, no memory."""
-    folder = Path("/dev/shm")
-    before = {p.name for p in folder.glob("stepedit-fx-*")} if folder.is_dir() else set()
     threads = threading.active_count()
     session = Session(graph(), spool=tmp_path / "spool", source=short_clip)
     ear = Ear()
@@ -231,10 +229,11 @@ def test_nothing_is_left_after_close(tmp_path: Path, short_clip: Path) -> None:
     until(lambda: ear.heard, "sound")
     held = ear.heard[0].audio.samples
     session.set({GAIN: -3})
-    mine = {p.name for p in folder.glob("stepedit-fx-*")} - before if folder.is_dir() else set()
+    desks = [Path(lane._desk.name) for lane in (session._listen_lane, session._file_lane)]
+    assert all(desk.is_dir() for desk in desks)
     pid = session._listen_lane.pid
     session.close()
-    assert not mine & {p.name for p in folder.glob("stepedit-fx-*")}
+    assert not any(desk.exists() for desk in desks)
     until(lambda: not Path(f"/proc/{pid}").exists(), "the process is gone")
     until(lambda: threading.active_count() <= threads, "its threads are gone")
     assert np.abs(held).max() > 0  # what was handed over stays whole

@@ -274,11 +274,6 @@ def test_a_spool_that_is_gone_fails_in_words(tmp_path: Path, short_clip: Path) -
         assert "spool" in str(job.error)
 
 
-def shm() -> set[str]:
-    folder = Path("/dev/shm")
-    return {p.name for p in folder.glob("stepedit-fx-*")} if folder.is_dir() else set()
-
-
 def is_alive(pid: int) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
@@ -288,18 +283,19 @@ def is_alive(pid: int) -> bool:
 
 def test_nothing_is_left_after_close(tmp_path: Path, short_clip: Path) -> None:
     """Neither a process nor memory stays behind, also when it closes in the middle of a render."""
-    before, threads = shm(), threading.active_count()
+    threads = threading.active_count()
     session = Session(graph(SLOW), spool=tmp_path / "spool", source=short_clip)
     told = Told(session)
     job = session.render(Request())
     told.begun(job)
-    mine = shm() - before
+    desk = Path(session._file_lane._desk.name)
+    assert desk.is_dir()
     pid = session._file_lane.pid
     assert pid
     session.close()
     assert told.ended(job).state == "cancelled"
     until(lambda: not is_alive(pid), "the process is gone")
-    assert not mine & shm()
+    assert not desk.exists()
     until(lambda: threading.active_count() <= threads, "its threads are gone")
     late = session.render(Request())
     assert told.ended(late).state == "cancelled"
