@@ -7,6 +7,7 @@ callback lets the plugin glide there along the knob's own curve, in 20 ms.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,26 +67,30 @@ class Knob:
             smoothed(self.curve, first, min(_CHUNK_STEPS, steps - first), step_s)
             for first in range(0, steps, _CHUNK_STEPS)
         ]
-        values = np.minimum(np.concatenate(parts), self._top)
-        self._places = np.array([self.place(value) for value in values.tolist()])
+        values = np.clip(np.concatenate(parts), self.param.low, self._top)
+        self._places = self._placed(values)
 
     def goal(self, target: float | None, position: int) -> float:
         """Where a target stands on the knob; the curve, with the sound at this frame, for None."""
         if target is not None:
             return self.place(target)
-        if not len(self._places):
+        places = self._places  # once: a longer one may take its place meanwhile
+        if not len(places):
             return self.place(self._initial)
-        return float(self._places[min(position // CURVE_FRAMES, len(self._places) - 1)])
+        return float(places[min(position // CURVE_FRAMES, len(places) - 1)])
 
     def place(self, value: float) -> float:
         """0 to 1 over the range; for levels 1 is 50 dB, however wide the range."""
+        return float(self._placed(np.float64(min(max(value, self.param.low), self._top))))
+
+    def _placed(self, values: Any) -> Any:
+        """The places of values within the range: of one, or of an array."""
         param = self.param
-        value = min(max(value, param.low), self._top)
         if param.unit == "dB":
-            return value / 50.0
+            return values / 50.0
         if param.curve == "log":
-            return math.log(value / param.low) / math.log(param.high / param.low)
-        return (value - param.low) / (param.high - param.low)
+            return np.log(values / param.low) / math.log(param.high / param.low)
+        return (values - param.low) / (param.high - param.low)
 
     def value(self, place: float) -> float:
         """The value at a place, within what the plugin takes."""
