@@ -17,6 +17,7 @@ from stepedit_fx.cli import (
     inspect,
     lists,
     live,
+    midi,
     models,
     osc,
     run,
@@ -117,6 +118,7 @@ for command in (
     app.command(cls=edit.InOrder if command is edit.edit else None)(command)
 app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
+app.add_typer(midi.app, name="midi")
 app.add_typer(osc.app, name="osc")
 
 

@@ -211,9 +211,10 @@ def faces(session: Session, options: ControlOptions) -> Iterator[Faces]:
 
 
 def _osc_facts(service: Any, settings: OscSettings) -> list[str]:
-    facts = [f"OSC on {settings.host}:{service.port}, UDP and TCP"]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    facts = [f"OSC on {host}:{service.port}, UDP and TCP"]
     if service.http_port is not None:
-        facts.append(f"OSCQuery on http://{settings.host}:{service.http_port}/")
+        facts.append(f"OSCQuery on http://{host}:{service.http_port}/")
     if settings.token:
         facts.append("Clients must say the token first")
     roots = ", ".join(map(str, settings.roots))
