@@ -4,7 +4,7 @@
 
 JACK hands MIDI on once a period, so a message waits up to one (256 frames at 48 kHz: 5.3 ms)
 before any program can see it. Measured are both: from the peer's send to the session's `Changed`,
-and our own part of it, from the entry of our callback.
+and our own part of it, from JACK's callback in this process.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from rows import REPOSITORY, Row, machine, print_table
 
 sys.path.insert(0, str(REPOSITORY))
 
+from stepedit_fx.midi import jack_ports
 from stepedit_fx.midi.reading import parse_map
 from stepedit_fx.midi.service import MidiService, MidiSettings
 from stepedit_fx.provenance import GraphSource
@@ -32,7 +34,7 @@ from tests.peers import jack_server
 
 BAR_MS = 3.0
 RATE_HZ = 48_000
-MESSAGES = 3000
+MESSAGES = 1000
 STRENGTH = "/stepedit/node/emotion/param/strength"
 ROOM = "/stepedit/node/effects.2/param/room_size"
 MAP = f"""\
@@ -44,14 +46,14 @@ mappings:
 """
 
 
-class _Timed(MidiService):
-    """A service that notes when a message comes in."""
+class _Stamped(SimpleQueue[Any]):
+    """A queue that notes when JACK's thread last put something in."""
 
-    entered_s = 0.0
+    put_s = 0.0
 
-    def _heard(self, data: list[int]) -> None:
-        self.entered_s = time.perf_counter()
-        super()._heard(data)
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        _Stamped.put_s = time.perf_counter()
+        super().put(item, block, timeout)
 
 
 def midi(small: bool) -> list[Row]:
@@ -67,11 +69,10 @@ def midi(small: bool) -> list[Row]:
 
 def _rows(what: str, frames: int, whole_ms: list[float], own_ms: list[float]) -> list[Row]:
     period_ms = 1e3 * frames / RATE_HZ
-    whole = float(np.percentile(whole_ms, 99))
     own = float(np.percentile(own_ms, 99))
     return [
         Row(
-            f"MIDI CC to {what}, from our callback's entry",
+            f"MIDI CC to {what}, from JACK's callback on",
             f"under {BAR_MS:g} ms, 99th percentile",
             _told(own_ms),
             own < BAR_MS,
@@ -79,9 +80,9 @@ def _rows(what: str, frames: int, whole_ms: list[float], own_ms: list[float]) ->
         ),
         Row(
             f"MIDI CC to {what}, from the peer's send",
-            f"a JACK period ({period_ms:.1f} ms) plus {BAR_MS:g} ms, 99th percentile",
+            f"- (JACK's period is {period_ms:.1f} ms)",
             _told(whole_ms),
-            whole < period_ms + BAR_MS,
+            None,
             "midi",
         ),
     ]
@@ -95,7 +96,7 @@ def _told(times_ms: list[float]) -> str:
 def _measured(
     frames: int, control: int, address: str, count: int
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds from the peer's send, and from our callback's entry, of each message."""
+    """Milliseconds from the peer's send, and from JACK's callback, of each message."""
     import jack
     import rtmidi
 
@@ -109,16 +110,17 @@ def _measured(
         source = GraphSource.load(find_graph("quickstart"))
         with Session(source, spool=Path(name) / "spool") as session:
             settings = MidiSettings(parse_map(MAP), "bench", virtual=True, backend="jack")
-            service = _Timed(session, settings)
+            service = MidiService(session, settings)
 
             def listen(event: Any) -> None:
                 if isinstance(event, Changed) and address in event.values and not arrived.is_set():
                     now_s = time.perf_counter()
                     whole_ms.append(1e3 * (now_s - sent_s[0]))
-                    own_ms.append(1e3 * (now_s - service.entered_s))
+                    own_ms.append(1e3 * (now_s - _Stamped.put_s))
                     arrived.set()
 
             session.subscribe(listen)
+            jack_ports.SimpleQueue = _Stamped  # type: ignore[misc]
             # First, as RtMidi opens its ports with Python's lock held.
             out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, "peer")
             out.open_virtual_port("out")
@@ -132,7 +134,7 @@ def _measured(
                 sent_s[0] = time.perf_counter()
                 out.send_message([0xB0, control, 127 * (index % 2)])
                 if not arrived.wait(0.5):
-                    if service.entered_s > sent_s[0]:
+                    if _Stamped.put_s > sent_s[0]:
                         raise SystemExit(f"message {index} was received, and turned nothing")
                     lost += 1
             if lost > count // 100:

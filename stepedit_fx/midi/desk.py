@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 TOUCH_S = 0.3  # a motor fader is left alone this long after it was moved by hand
 FEEDBACK_S = 0.01  # feedback goes out at most this often; the newest value wins
+SETTLE_S = 0.1  # a connection is heard through from JACK's next period or two on
 GLIDE_STEP_S = 0.005
 _NEVER_S = float("inf")
 _COARSE = ("cc", "channel_pressure", "poly_pressure")  # 7 bits: steps that can be heard
@@ -88,10 +89,14 @@ class Desk:
             for entry in map.entries
             if not entry_problems(entry, controls)
         ]
-        self.forget_hardware()
+        self.forget_hardware(0.0)
 
-    def forget_hardware(self) -> None:
-        """Another device, or another graph: every control is to be told where it stands."""
+    def forget_hardware(self, now_s: float) -> None:
+        """Another device, or another graph: every control is to be told where it stands.
+
+        A device that was plugged in at now_s is given time to listen.
+        """
+        self._send_at_s = now_s + SETTLE_S
         for strip in self._strips:
             strip.sent = None
         self._changed = list(self._strips)

@@ -47,8 +47,8 @@ class JackPorts:
     def opened(cls, name: str | None, virtual: bool, heard: Heard) -> JackPorts | None:
         """The ports, connected to a device whose name contains this; None where there is none.
 
-        virtual: ports under this name, which others connect to. Raises RuntimeError (JackError)
-        where no server runs.
+        virtual: ports under this name, which others connect to. Raises RuntimeError where no
+        server runs.
         """
         client = _client((name if virtual else None) or OURS)
         device = name or OURS
@@ -65,6 +65,16 @@ class JackPorts:
         return ports
 
     def _connect(self, device: str) -> None:
+        """Raises RuntimeError where the device is unplugged at this moment."""
+        import jack
+
+        try:
+            self._plug(device)
+        except jack.JackError as error:
+            self.close()
+            raise RuntimeError(str(error)) from error
+
+    def _plug(self, device: str) -> None:
         self._client.connect(device, self._in)
         outputs = _names(self._client, is_input=True)
         # A device's two ports belong to one client, whose name stands before the colon.
@@ -130,7 +140,10 @@ class JackPorts:
 def _client(name: str) -> Any:
     import jack
 
-    return jack.Client(name, no_start_server=True)
+    try:
+        return jack.Client(name, no_start_server=True)
+    except jack.JackError as error:
+        raise RuntimeError(f"no JACK server answers ({error})") from error
 
 
 def _names(client: Any, **side: bool) -> list[str]:
@@ -138,7 +151,7 @@ def _names(client: Any, **side: bool) -> list[str]:
 
 
 def listed() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of inputs and outputs. Raises RuntimeError (JackError) where no server runs."""
+    """The names of inputs and outputs. Raises RuntimeError where no server runs."""
     client = _client(f"{OURS}-probe")
     try:
         return tuple(_names(client, is_output=True)), tuple(_names(client, is_input=True))

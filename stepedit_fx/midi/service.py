@@ -231,7 +231,7 @@ class MidiService:
         if is_open:
             logger.info("MIDI port %s is open", self._ports.told)
             with self._lock:
-                self._desk.forget_hardware()
+                self._desk.forget_hardware(time.monotonic())
         else:
             name = f"'{self._ports.name}'" if self._ports.name else "any device"
             logger.warning("MIDI: %s is not there; waiting for it", name)

@@ -47,11 +47,16 @@ def turn(session: Session, value: int) -> None:
     out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, "knobs")
     out.open_port(out.get_ports().index("survivor:midi_in"))
     try:
-        out.send_message([0xB0, 74, value])
-        until(lambda: session.value(STRENGTH) == value / 127, "the knob turns")
+        until(lambda: turned(out, session, value), "the knob turns", every_s=0.2)
     finally:
         out.close_port()
         out.delete()
+
+
+def turned(out: rtmidi.MidiOut, session: Session, value: int) -> bool:
+    """Send it again and again: a busy machine lets JACK lose a message at times."""
+    out.send_message([0xB0, 74, value])
+    return float(session.value(STRENGTH)) == value / 127
 
 
 if __name__ == "__main__":
