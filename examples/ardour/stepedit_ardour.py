@@ -22,7 +22,7 @@ from typing import Any
 
 from ardour_session import between, read_session, recording
 
-from stepedit_fx.errors import ReadError, RequestError, StepEditError
+from stepedit_fx.errors import ReadError, RequestError, StepEditError, WriteError
 from stepedit_fx.osc.wire import Arg, Message, decode, encode
 
 ARDOUR = ("127.0.0.1", 3819)
@@ -136,8 +136,12 @@ def announce(
     peer.send("/add_marker", f"stepedit: {path.name}")
     locate(peer, before)
     if spool is not None and action is not None:
-        with (spool / "ardour.queue").open("a", encoding="utf-8") as queue:
-            queue.write(f"{position}\t{path.resolve()}\n")
+        queue = spool / "ardour.queue"
+        try:
+            with queue.open("a", encoding="utf-8") as lines:
+                lines.write(f"{position}\t{path.resolve()}\n")
+        except OSError as error:
+            raise WriteError.of(queue, error.strerror or str(error)) from error
         peer.send("/access_action", f"LuaAction/script-{action}")
     print(f"{path}\n  belongs at {position} samples; a marker in Ardour says so.")
 
@@ -186,7 +190,13 @@ def listen(args: argparse.Namespace) -> None:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link,
         ardour(args.ardour) as peer,
     ):
-        link.bind(("127.0.0.1", args.port))
+        try:
+            link.bind(("127.0.0.1", args.port))
+        except OSError as error:
+            raise RequestError(
+                f"cannot listen at port {args.port}: {error.strerror}",
+                remedy="Give another --port, here and in serve's --notify.",
+            ) from error
         print(f"listening at 127.0.0.1:{link.getsockname()[1]}", flush=True)
         while True:
             try:
@@ -224,6 +234,8 @@ def job(spool: Path, job_id: str) -> dict[str, Any]:
         raise ReadError.of(path, error.strerror or str(error), remedy) from error
     except ValueError as error:
         raise ReadError.of(path, f"no JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("files"), list):
+        raise ReadError.of(path, "no document of a render")
     return document
 
 

@@ -201,8 +201,14 @@ def abletonosc(answers: dict[str, tuple[Arg, ...]], answer_port: int) -> Iterato
 
 
 def selected_clip(path: Path, **more: tuple[Arg, ...]) -> dict[str, tuple[Arg, ...]]:
-    clip = {"is_audio_clip": (True,), "file_path": (str(path),), "warping": (False,)}
-    clip = {**clip, "loop_start": (0.25,), "loop_end": (1.75,), **more}
+    clip: dict[str, tuple[Arg, ...]] = {
+        "is_audio_clip": (True,),
+        "file_path": (str(path),),
+        "warping": (False,),
+        "loop_start": (0.25,),
+        "loop_end": (1.75,),
+        **more,
+    }
     return {
         "/live/view/get/selected_clip": (2, 5),
         "/live/clip_slot/get/has_clip": (True,),

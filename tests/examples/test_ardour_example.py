@@ -163,6 +163,16 @@ def test_an_id_that_is_none_opens_no_file(wrong: str, tmp_path: Path) -> None:
         job(tmp_path, wrong)
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 1}', "\u00e9"])
+def test_a_document_that_is_none_is_said(text: str, tmp_path: Path) -> None:
+    """A damaged document does not end the listening bridge."""
+    from stepedit_ardour import job
+
+    (tmp_path / "1.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ReadError, match=r"1\.json"):
+        job(tmp_path, "1")
+
+
 def test_only_files_of_the_spool_are_announced(tmp_path: Path) -> None:
     """A document that points out of the spool, also by a link, brings nothing into the session."""
     from stepedit_ardour import inside
