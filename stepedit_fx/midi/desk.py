@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from stepedit_fx.errors import StepEditError
+from stepedit_fx.errors import RequestError, StepEditError
 from stepedit_fx.graph.controls import ROOT, Controls
 from stepedit_fx.midi.binding import Bound, as_number
 from stepedit_fx.midi.decode import Decoder, Moved
@@ -128,9 +128,10 @@ class Desk:
             if number is not None:
                 self._do(bound, number, move, later)
             return
-        standing = strip.glide.at if strip.glide else None
-        bound.seen(as_number(bound.control, self.session.value(bound.entry.target)))
-        before = bound.position if standing is None else standing
+        now = as_number(bound.control, self.session.value(bound.entry.target))
+        on_its_way = strip.glide is not None and now == bound.number
+        bound.seen(now)
+        before = strip.glide.at if strip.glide is not None and on_its_way else bound.position
         number = bound.moved(move)
         if number is None:
             return
@@ -196,7 +197,11 @@ class Desk:
                 later(partial(self._try, bound, partial(session.store_scene, name)))
         elif kind == "render":
             later(partial(self._try, bound, partial(session.render, Request(note="MIDI"))))
-        elif kind == "transport" and session.transport is not None:
+        elif kind == "transport":
+            if session.transport is None:
+                raise RequestError(
+                    f"{entry.target}: nothing plays here", remedy="`stepedit-fx live` does."
+                )
             _transport(session.transport, verb, number)
 
     def _try(self, bound: Bound, work: Callable[[], object]) -> None:

@@ -201,8 +201,7 @@ class MidiService:
                 work = self._inbox.get_nowait()
             except Empty:
                 return
-            with self._lock:
-                work()
+            work()  # without the lock: it may wait for a disk, and controls must not
 
     def _send(self, messages: list[Any]) -> None:
         try:

@@ -183,6 +183,70 @@ def test_scenes_by_program_and_button(jackd: str, session: Session) -> None:
         )
 
 
+class Tape:
+    """A transport that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def play(self) -> None:
+        self.told.append("play")
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+    def locate(self, position_s: float) -> None:
+        self.told.append(position_s)
+
+    def set_loop(self, loop: bool) -> None:
+        self.told.append(loop)
+
+
+ACTIONS = """\
+version: 1
+mappings:
+- {source: {type: note, number: 1}, target: /stepedit/transport/play}
+- {source: {type: note, number: 2}, target: /stepedit/transport/loop}
+- {source: {type: cc, number: 3}, target: /stepedit/transport/locate, range: [0, 127]}
+- {source: {type: cc, number: 4}, target: /stepedit/scene/morph, scenes: [low, high]}
+- {source: {type: note, number: 5}, target: /stepedit/render}
+"""
+
+
+def test_transport_morph_and_render(
+    jackd: str, session: Session, short_clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pads play and loop, a knob goes between scenes, and a pad renders what is heard."""
+    for name, value in (("low", 0.0), ("high", 1.0)):
+        session.set({STRENGTH: value})
+        session.store_scene(name)
+    session.source = short_clip
+    tape = Tape()
+    with plugged(session, ACTIONS) as knobs:
+        pad = [[0x90, 1, 1], [0x80, 1, 0]]
+        insist(knobs, pad, lambda: "nothing plays here" in caplog.text, "no transport is told")
+        session.transport = tape
+        insist(knobs, pad, lambda: "play" in tape.told, "it plays")
+        loop = [[0x90, 2, 1], [0x80, 2, 0]]
+        insist(knobs, loop, lambda: True in tape.told, "it loops")
+        insist(knobs, loop, lambda: False in tape.told, "and no more")
+        insist(knobs, [[0xB0, 3, 64]], lambda: 64.0 in tape.told, "it goes to a time")
+        insist(knobs, [[0xB0, 4, 32]], nearly(session, STRENGTH, 32 / 127), "scenes are morphed")
+        insist(knobs, [[0x90, 5, 1], [0x80, 5, 0]], lambda: session.jobs, "it renders")
+        for job in session.jobs:
+            session.cancel(job.id)
+
+
+def test_a_glide_gives_way_to_another_hand(jackd: str, session: Session) -> None:
+    """A value set while a knob's last step glides stays; the knob does not pull it back."""
+    text = MAP.replace("takeover: jump", "takeover: jump, smooth_ms: 2000")
+    with plugged(session, text) as knobs:
+        insist(knobs, [[0xB0, 7, 127]], lambda: float(session.value(ROOM)) > 0.3, "it glides")
+        session.set({ROOM: 0.125}, origin="osc")
+        time.sleep(0.2)
+        assert session.value(ROOM) == 0.125
+
+
 def hears(session: Session, knobs: Knobs, address: str, value: float, wanted: list[Any]) -> None:
     """Set something from elsewhere until the controller has heard these messages."""
     for _ in range(5):
