@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from tests.live.conftest import RATE, graph_text
-from tests.peers import free_port, program, until
+from tests.peers import program, until
 
 LIVE = [sys.executable, "-m", "stepedit_fx", "live"]
 QUIET = ["--device", "null", "--no-http", "--port", "0"]
@@ -42,23 +42,28 @@ def test_live_plays_once_records_and_ends(graph: Path, hum: Path, tmp_path: Path
 def test_live_is_turned_by_osc_and_ended_by_ctrl_c(graph: Path, hum: Path, tmp_path: Path) -> None:
     """A fader of an OSC app would not be heard, or Ctrl-C would leave half a recording."""
     oscsend = program("oscsend")
-    heard, port = tmp_path / "heard.wav", free_port()
-    command = [*LIVE, str(graph), str(hum), "--device", "null", "--no-http", "--port", str(port)]
-    command += ["--record", str(heard), "--spool", str(tmp_path / "spool")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        until(lambda: _level(heard) > 0.25, "it is heard")
-        address = "/stepedit/node/rack.0/param/gain_db"
-        to = f"osc.udp://127.0.0.1:{port}"
-        subprocess.run([oscsend, to, address, "f", "-40"], check=True, timeout=10)
-        until(lambda: 0 < _level(heard) < 0.01, "the fader is heard")
-        subprocess.run([oscsend, to, "/stepedit/transport/stop", "i", "1"], check=True, timeout=10)
-        until(lambda: _level(heard) == 0, "it stops")
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
+    heard = tmp_path / "heard.wav"
+    command = [*LIVE, str(graph), str(hum), *QUIET, "--record", str(heard)]
+    command += ["--spool", str(tmp_path / "spool")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            facts = iter(process.stdout.readline, "")
+            place = next(fact for fact in facts if fact.startswith("OSC on ")).split()[2]
+            to = f"osc.udp://{place.rstrip(',')}"
+            until(lambda: _level(heard) > 0.25, "it is heard")
+            address = "/stepedit/node/rack.0/param/gain_db"
+            subprocess.run([oscsend, to, address, "f", "-40"], check=True, timeout=10)
+            until(lambda: 0 < _level(heard) < 0.01, "the fader is heard")
+            stop = [oscsend, to, "/stepedit/transport/stop", "i", "1"]
+            subprocess.run(stop, check=True, timeout=10)
+            until(lambda: _level(heard) == 0, "it stops")
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 0, out
     assert "Stopped." in out
     assert soundfile.info(heard).frames > RATE
