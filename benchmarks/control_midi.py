@@ -70,19 +70,21 @@ def midi(small: bool) -> list[Row]:
 def _rows(what: str, frames: int, whole_ms: list[float], own_ms: list[float]) -> list[Row]:
     period_ms = 1e3 * frames / RATE_HZ
     own = float(np.percentile(own_ms, 99))
+    bar = f"under {BAR_MS:g} ms, 99th percentile"
     return [
         Row(
             f"MIDI CC to {what}, from JACK's callback on",
-            f"under {BAR_MS:g} ms, 99th percentile",
+            bar,
             _told(own_ms),
             own < BAR_MS,
             "midi",
         ),
         Row(
             f"MIDI CC to {what}, from the peer's send",
-            f"- (JACK's period is {period_ms:.1f} ms)",
+            # A period of 5.3 ms alone is over the bar; there it is JACK's figure and not ours.
+            bar if period_ms < BAR_MS else f"- (JACK's period is {period_ms:.1f} ms)",
             _told(whole_ms),
-            None,
+            float(np.percentile(whole_ms, 99)) < BAR_MS if period_ms < BAR_MS else None,
             "midi",
         ),
     ]
@@ -133,7 +135,7 @@ def _measured(
                 arrived.clear()
                 sent_s[0] = time.perf_counter()
                 out.send_message([0xB0, control, 127 * (index % 2)])
-                if not arrived.wait(0.5):
+                if not arrived.wait(1.0):
                     if _Stamped.put_s > sent_s[0]:
                         raise SystemExit(f"message {index} was received, and turned nothing")
                     lost += 1
