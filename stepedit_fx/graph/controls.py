@@ -135,6 +135,10 @@ class Controls(Mapping[str, Control]):
             remedy = did_you_mean(address[:200], self.by_address)
             raise NotFound(f"there is no control '{address[:200]}'", remedy=remedy) from None
 
+    def get(self, address: str, default: Any = None) -> Any:
+        """The control of an address, or the default."""
+        return self.by_address.get(address, default)
+
     def __contains__(self, address: object) -> bool:
         return address in self.by_address
 

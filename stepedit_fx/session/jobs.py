@@ -44,12 +44,13 @@ class Rendered:
 class Job:
     """A render as it stands; each change gives a new one.
 
-    id: unique in the spool folder; files and the document ``<id>.json`` carry it. generation,
-    values: what it is made with. error: why it failed.
+    id: unique in the spool folder; files and the document ``<id>.json`` carry it. graph: its
+    name. generation, values: what it is made with. error: why it failed.
     """
 
     id: str
     request: Request
+    graph: str
     generation: int
     values: Mapping[str, Value] = field(repr=False)
     state: JobState = "waiting"

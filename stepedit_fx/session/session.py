@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import logging
 import math
-import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from stepedit_fx.atomic import write_text
 from stepedit_fx.engines.base import engine_class
-from stepedit_fx.errors import Busy, NotFound, RequestError, StepEditError, did_you_mean
+from stepedit_fx.errors import NotFound, RequestError, StepEditError, did_you_mean
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.controls import (
     Control,
@@ -29,21 +25,19 @@ from stepedit_fx.provenance import GraphSource
 from stepedit_fx.session.events import (
     Changed,
     Event,
-    Finished,
     Opened,
-    Progressed,
     Scene,
     Trouble,
 )
 from stepedit_fx.session.jobs import Heard, Job, Request
 from stepedit_fx.session.monitor import Monitor
-from stepedit_fx.session.renderer import Order, Renderer, Reply
+from stepedit_fx.session.renderer import Order, Renderer
+from stepedit_fx.session.renders import Renders
 from stepedit_fx.session.scenes import Scenes
 
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[Event], None]
-MAX_JOBS = 64  # waiting and running; as many again may be asked about
 
 
 class Transport(Protocol):
@@ -92,14 +86,12 @@ class Session:
         self._lock = threading.RLock()
         self._listeners: list[Listener] = []
         self._generation = 0
-        self._jobs: dict[str, Job] = {}
         self._monitors: list[Monitor] = []
-        self._run = secrets.token_hex(3)  # of this session: two daemons may share a spool
-        self._numbers = itertools.count(1)
         self._scenes = Scenes(scenes_file)
         self._graph_source = graph_source
         self._load(graph_source)
         self._file_lane = Renderer("files", store, plugin_folders)
+        self._renders = Renders(self.spool, self._file_lane, self.tell)
         self._listen_lane = Renderer("listening", store, plugin_folders)
         try:
             spool.mkdir(parents=True, exist_ok=True)
@@ -266,91 +258,27 @@ class Session:
             source = request.source or self.source
             if source is None and not _brings_its_own(graph):
                 raise RequestError("no recording was given", remedy="Name one to render.")
-            if sum(job.state in ("waiting", "running") for job in self._jobs.values()) >= MAX_JOBS:
-                raise Busy(f"{MAX_JOBS} renders wait already", remedy="Wait for one, or cancel.")
-            _check_span(request.span_s)
-            job_id = f"{self._run}-{next(self._numbers):05}"
-            job = Job(job_id, replace(request, source=source), generation, values)
-            self._remember(job)
-            order = Order(
-                job_id,
+            return self._renders.start(
+                replace(request, source=source),
+                graph.name,
                 self._graph_source,
+                values,
                 self._turned(),
-                source=source,
-                span_s=request.span_s,
-                write_to=self.spool / job_id,
+                generation,
             )
-        self._file_lane.submit(order, lambda reply: self._job_replied(job_id, reply))
-        return job
 
     def job(self, job_id: str) -> Job:
         """A render by its id. Raises NotFound; the oldest that ended are forgotten."""
-        with self._lock:
-            if job_id not in self._jobs:
-                raise NotFound(f"there is no render '{job_id}'")
-            return self._jobs[job_id]
+        return self._renders.job(job_id)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
         """Every render that is known, oldest first."""
-        with self._lock:
-            return tuple(self._jobs.values())
+        return self._renders.jobs
 
     def cancel(self, job_id: str) -> None:
         """Stop a render; its `Finished` follows. One that ended stays as it is. Raises NotFound."""
-        if self.job(job_id).state in ("waiting", "running"):
-            self._file_lane.cancel(job_id)
-
-    def _remember(self, job: Job) -> None:
-        self._jobs[job.id] = job
-        ended = [k for k, j in self._jobs.items() if j.state in ("done", "failed", "cancelled")]
-        for key in ended[: max(0, len(self._jobs) - 2 * MAX_JOBS)]:
-            del self._jobs[key]
-
-    def _job_replied(self, job_id: str, reply: Reply) -> None:
-        """Called by the lane's thread."""
-        job = self._jobs[job_id]
-        if reply.state == "running" or reply.state == "progress":
-            job = replace(job, state="running")
-            event: Event = Progressed(job, reply.fraction, reply.step)
-        else:
-            job = replace(job, state=reply.state, error=reply.error, files=reply.files)
-            job = self._documented(job)  # before anybody hears that it is there
-            event = Finished(job)
-        with self._lock:
-            self._jobs[job_id] = job
-            self._tell(event)
-
-    def _documented(self, job: Job) -> Job:
-        """The job, with its document in the spool folder: what it was made from and is."""
-        request = job.request
-        document = {
-            "id": job.id,
-            "state": job.state,
-            "error": str(job.error) if job.error else "",
-            "graph": self.name,
-            "values": dict(job.values),
-            "source": str(request.source or ""),
-            "span_s": request.span_s,
-            "note": request.note,
-            "files": [
-                {
-                    "node": file.node,
-                    "path": str(file.path),
-                    "start_s": file.start_s,
-                    "length_s": file.length_s,
-                    "sample_rate": file.sample_rate,
-                }
-                for file in job.files
-            ],
-        }
-        try:
-            write_text(self.spool / f"{job.id}.json", json.dumps(document, indent=1))
-        except StepEditError as error:
-            logger.warning("%s", error)
-            if job.state == "done":
-                return replace(job, state="failed", error=error)
-        return job
+        self._renders.cancel(job_id)
 
     # Listening
 
@@ -448,14 +376,6 @@ def _brings_its_own(graph: Graph) -> bool:
     from stepedit_fx.nodes.input import Input
 
     return all(s.node.path for s in graph.nodes.values() if isinstance(s.node, Input))
-
-
-def _check_span(span_s: tuple[float, float] | None) -> None:
-    if span_s is not None and not 0 <= span_s[0] < span_s[1] < float("inf"):
-        raise RequestError(
-            f"a range goes from a start to a later end, got {span_s[0]:g} to {span_s[1]:g} s",
-            remedy="Seconds in the recording, from 0.",
-        )
 
 
 def _between(control: Control, first: Value, second: Value, position: float) -> Value:

@@ -1,4 +1,4 @@
-"""A value set by one way reads the same by every other: OSC, WebSocket, HTTP and Python."""
+"""A value set by one way reads the same by every other: OSC, WebSocket, HTTP, MIDI and Python."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import socket
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,3 +147,53 @@ def value_of(listener: ClientConnection) -> object:
     packet = decode(frame)
     assert isinstance(packet, Message)
     return packet.args[0]
+
+
+MIDI_MAP = f"""\
+version: 1
+defaults: {{takeover: jump}}
+mappings:
+- {{source: {{type: cc, number: 74}}, target: {ROOT}/node/emotion/param/strength}}
+"""
+
+
+def test_what_midi_sets_all_read_and_what_others_set_midi_hears(ways: Ways, jackd: str) -> None:
+    """A fader box beside a tablet: both show one value, whichever was moved."""
+    from stepedit_fx.midi.reading import parse_map
+    from stepedit_fx.midi.service import MidiService, MidiSettings
+    from tests.midi.knobs import Knobs
+
+    address = f"{ROOT}/node/emotion/param/strength"
+    settings = MidiSettings.of(parse_map(MIDI_MAP), port="fader", virtual=True, backend="jack")
+    midi = MidiService(ways.session, settings)
+    midi.start()
+    try:
+        with closing(Knobs()) as knobs:
+            knobs.plug_into("fader")
+            ways.session.set({address: 0.9})
+            until(lambda: turned(ways, knobs, address), "it is set", every_s=0.1)
+            assert set(ways.read_all(address).values()) == {as_float32(42 / 127)}
+            for way in ("udp", "web", "python"):
+                knobs.heard.clear()
+                value = {"udp": 0.25, "web": 0.5, "python": 1.0}[way]
+                # A fader under a hand is left alone: set again until it has been let go.
+                until(
+                    lambda way=way, value=value: heard_at(ways, knobs, way, address, value),
+                    f"the fader moves for {way}",
+                    every_s=0.1,
+                )
+                assert set(ways.read_all(address).values()) == {value}
+    finally:
+        midi.stop()
+
+
+def heard_at(ways: Ways, knobs: Any, way: str, address: str, value: float) -> bool:
+    ways.session.set({address: 0.0})
+    ways.set_by(way, address, value)
+    return [0xB0, 74, round(value * 127)] in knobs.heard
+
+
+def turned(ways: Ways, knobs: Any, address: str) -> bool:
+    """Send once more: a JACK server that is not realtime loses a message now and then."""
+    knobs.send(0xB0, 74, 42)
+    return ways.session.value(address) != 0.9

@@ -18,7 +18,7 @@ from stepedit_fx.errors import Busy, NotFound, ReadError, RenderError, RequestEr
 from stepedit_fx.graph.controls import ROOT
 from stepedit_fx.provenance import GraphSource
 from stepedit_fx.session import Event, Finished, Job, Progressed, Request, Session
-from stepedit_fx.session.session import MAX_JOBS
+from stepedit_fx.session.renders import MAX_JOBS
 from stepedit_fx.shipped import find_graph
 from tests.peers import until
 
