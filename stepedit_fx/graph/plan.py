@@ -259,7 +259,7 @@ def _check_paths(paths: Mapping[str, Path], read: Sequence[Path]) -> None:
     written: dict[str, str] = {}
     for node_id, path in paths.items():
         for file in read:
-            if _is_same(path, file):
+            if is_same_file(path, file):
                 raise RequestError(
                     f"the output '{path}' is the input '{file}'",
                     remedy="Write to another folder or under another name.",
@@ -283,7 +283,7 @@ def _subtype_of(recording: Path | None) -> str:
     return probe(recording).subtype
 
 
-def _is_same(output: Path, file: Path) -> bool:
+def is_same_file(output: Path, file: Path) -> bool:
     """Whether both name one file, also through links; an output that is not there yet is new."""
     try:
         return output.samefile(file)

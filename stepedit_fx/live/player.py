@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from stepedit_fx.effects.files import check_files
-from stepedit_fx.errors import EffectError, RenderError, StepEditError
+from stepedit_fx.errors import EffectError, RenderError, RequestError, StepEditError
 from stepedit_fx.graph import Graph
+from stepedit_fx.graph.plan import is_same_file
 from stepedit_fx.live.deck import LEVEL_S, Deck, Program, Sound
 from stepedit_fx.live.devices import Device
 from stepedit_fx.live.rack import Rack
@@ -125,6 +126,7 @@ class Player:
         try:
             self._take_up()
             if self._record is not None:
+                self._check_record(self._record)
                 self.recorder = Recorder(
                     self._record, self.device.sample_rate, self.device.channels, self._trouble
                 )
@@ -139,6 +141,18 @@ class Player:
             self.stop()
             raise
         self.session.transport = self.transport
+
+    def _check_record(self, path: Path) -> None:
+        """That the recording goes over no file that is played. Raises RequestError."""
+        graph, source = self.session.graph, self.session.source
+        folder = self.session.graph_source.folder
+        read = [file for spec in graph.nodes.values() for file in spec.node.reads(folder)]
+        for file in [*read, source] if source else read:
+            if is_same_file(path, file):
+                raise RequestError(
+                    f"the recording '{path}' would go over the input '{file}'",
+                    remedy="Record under another name.",
+                )
 
     def stop(self) -> None:
         """Fade out, let go of the device, finish the recording. Twice does nothing."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,29 @@ def test_a_record_file_that_cannot_be_is_refused(
     player = Player(session, NullDevice(clock=False), record=tmp_path)
     with pytest.raises(StepEditError, match=str(tmp_path)):
         player.start()
+
+
+@pytest.mark.parametrize("name", ["take.wav", "link.wav", "own.wav"])
+def test_a_recording_never_goes_over_what_is_played(
+    open_session: Opened, hum: Path, tmp_path: Path, name: str
+) -> None:
+    """One `--record` with the wrong name, and the voice that cannot be recorded again is gone."""
+    for there in ("take.wav", "own.wav"):
+        (tmp_path / there).write_bytes(hum.read_bytes())
+    (tmp_path / "link.wav").symlink_to("take.wav")
+    nodes = {
+        "own": {"type": "input", "path": "own.wav"},
+        "take": {"type": "input"},
+        "both": {"type": "mix", "from": ["take", "own"]},
+        "out": {"type": "output", "from": "both"},
+    }
+    text = json.dumps({"version": 1, "name": "g", "nodes": nodes})
+    session = open_session(text, tmp_path / "take.wav")
+    player = Player(session, NullDevice(clock=False), record=tmp_path / name)
+    with pytest.raises(RequestError, match="would go over the input"):
+        player.start()
+    for there in ("take.wav", "own.wav"):
+        assert (tmp_path / there).read_bytes() == hum.read_bytes()
 
 
 def test_an_effect_that_cannot_be_built_is_told_and_the_sound_goes_on(
