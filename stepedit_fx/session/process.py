@@ -6,12 +6,14 @@ lines on its standard output. Ends when its input does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import secrets
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +22,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from stepedit_fx.audio import Audio
-from stepedit_fx.errors import Cancelled, RenderError, RequestError, StepEditError
+from stepedit_fx.errors import (
+    Cancelled,
+    RenderError,
+    RequestError,
+    StepEditError,
+    WriteError,
+)
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.controls import HEARD, up_to, with_values
 from stepedit_fx.graph.plan import PlannedStep
@@ -43,13 +51,15 @@ class _Desk:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in self._orders:
-            data = json.loads(line)
-            if "cancel" in data:
-                self._cancelled.add(data["cancel"])
-            else:
-                self._queue.put(data)
-        os._exit(0)  # nobody is there any more, and a step under way cannot be stopped
+        try:
+            for line in self._orders:
+                data = json.loads(line)
+                if "cancel" in data:
+                    self._cancelled.add(data["cancel"])
+                else:
+                    self._queue.put(data)
+        finally:  # half a line is the end too: of somebody who was killed while writing it
+            os._exit(0)  # nobody is there any more, and a step under way cannot be stopped
 
     def next(self) -> dict[str, Any] | None:
         return self._queue.get()
@@ -197,14 +207,31 @@ class _Render:
             samples = samples.repeat(channels, axis=0)
         elif samples.shape[0] > channels:
             samples = samples.mean(axis=0, keepdims=True).repeat(channels, axis=0)
-        path = Path(self.desk.setup["desk"]) / secrets.token_hex(8)
-        path.write_bytes(samples.tobytes())
+        path = _put_down(samples.tobytes(), self.desk.setup["desk"], tempfile.gettempdir())
         return {
             "path": str(path),
             "shape": list(samples.shape),
             "sample_rate": rate,
             "start_s": audio.start_s,
         }
+
+
+def _put_down(data: bytes, *folders: str) -> Path:
+    """Data in a file of its own, in the first of the folders that holds it. Raises WriteError.
+
+    The first lies in memory, of which a container may have as little as 64 MiB.
+    """
+    for folder in folders:
+        path = Path(folder) / f"stepedit-fx-{secrets.token_hex(8)}"
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink()  # what was written of it would stay, and memory be full for good
+            failed = WriteError.of(path, error.strerror or str(error))
+        else:
+            return path
+    raise failed
 
 
 @lru_cache(maxsize=4)

@@ -119,12 +119,6 @@ class Renderer:
         self._thread = threading.Thread(target=self._work, name=f"render {purpose}", daemon=True)
         self._thread.start()
 
-    def warm_up(self) -> None:
-        """Start the process now, so that the first order does not wait for it."""
-        with self._condition:
-            if self._process is None and not self._closed:
-                self._process = self._started()
-
     def submit(self, order: Order, replied: Replied) -> None:
         """Do an order after those that wait; replied is told of it, its end always."""
         with self._condition:
@@ -180,14 +174,12 @@ class Renderer:
                     return
                 order, replied = self._waiting.popleft()
                 self._current = order.name
-                if self._process is not None and self._process.poll() is not None:
-                    _release(self._process)
-                    self._process = None
-                if self._process is None:
-                    self._process = self._started()
-                process = self._process
+                process = self._ready()
             try:
-                last = self._done(process, order, replied)
+                if isinstance(process, StepEditError):
+                    last = Reply("failed", error=process)
+                else:
+                    last = self._done(process, order, replied)
             except Exception as error:  # a fault of ours must not end every render to come
                 logger.exception("rendering failed")
                 last = Reply("failed", error=RenderError(f"{type(error).__name__}: {error}"))
@@ -223,6 +215,21 @@ class Renderer:
             replied(reply)
         except Exception:  # whoever listens must not end the renders of others
             logger.exception("a listener failed on a render's reply")
+
+    def _ready(self) -> subprocess.Popen[bytes] | StepEditError:
+        """The process, started where none runs; why there is none, where it cannot be."""
+        if self._process is not None and self._process.poll() is not None:
+            _release(self._process)
+            self._process = None
+        if self._process is None:
+            try:
+                self._process = self._started()
+            except OSError as error:
+                return RenderError(
+                    f"the process that renders {self._purpose} cannot be started: {error.strerror}",
+                    remedy="End other programs, and ask again.",
+                )
+        return self._process
 
     def _started(self) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join(path for path in sys.path if path)
