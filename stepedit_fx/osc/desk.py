@@ -20,7 +20,7 @@ from stepedit_fx.osc.clients import LEASE_S, Client
 from stepedit_fx.osc.commands import Command
 from stepedit_fx.osc.faults import Conflict, TimedOut, Unwelcome, code_of, told
 from stepedit_fx.osc.limits import Bucket
-from stepedit_fx.osc.paths import find_graph_file, find_recording
+from stepedit_fx.osc.paths import check_reads, find_graph_file, find_recording
 from stepedit_fx.osc.pattern import matching
 from stepedit_fx.osc.settings import OscSettings
 from stepedit_fx.provenance import GraphSource
@@ -91,7 +91,9 @@ class Desk:
         self._opening.add_done_callback(lambda done: self._answer_open(client, id, done))
 
     def _opened(self, path: Path) -> None:
-        self._session.open(GraphSource.load(path))
+        graph_source = GraphSource.load(path)
+        check_reads(graph_source.graph(), (*self._settings.roots, path.parent))
+        self._session.open(graph_source)
 
     def _answer_open(self, client: Client, id: int, done: asyncio.Future[None]) -> None:
         address = f"{ROOT}/session/open"

@@ -11,8 +11,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stepedit_fx.errors import NotFound, ReadError, did_you_mean
+from stepedit_fx.errors import NotFound, ReadError, RequestError, did_you_mean
 from stepedit_fx.files import READABLE_SUFFIXES
+from stepedit_fx.graph import Graph
 from stepedit_fx.shipped import shipped
 
 GRAPH_SUFFIXES = (".yaml", ".yml")
@@ -45,6 +46,20 @@ def find_graph_file(text: str, roots: Sequence[Path]) -> Path:
         raise NotFound(f"there is no graph '{_shown(text)}'", remedy=did_you_mean(text[:80], known))
     _check(path, text, GRAPH_SUFFIXES, MAX_GRAPH_BYTES)
     return path
+
+
+def check_reads(graph: Graph, roots: Sequence[Path]) -> None:
+    """That a graph of a client's choosing reads no file outside the roots. Raises RequestError."""
+    allowed = [Path(os.path.realpath(root)) for root in roots]
+    for key, spec in graph.nodes.items():
+        for file in spec.node.reads(graph.folder):
+            real = Path(os.path.realpath(file))
+            if not any(real.is_relative_to(root) for root in allowed):
+                raise RequestError(
+                    f"it reads '{_shown(str(file))}', outside the folders that clients may use",
+                    remedy="Allow its folder with --root.",
+                    node=key,
+                )
 
 
 def _inside(text: str, roots: Sequence[Path]) -> Path | None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepedit_fx.errors import NotFound, ReadError, StepEditError
-from stepedit_fx.osc.paths import find_graph_file, find_recording
+from stepedit_fx.errors import NotFound, ReadError, RequestError, StepEditError
+from stepedit_fx.graph import Graph
+from stepedit_fx.osc.paths import check_reads, find_graph_file, find_recording
+from stepedit_fx.shipped import shipped
 
 MAX = 1000
 
@@ -109,3 +111,30 @@ def test_graphs_are_shipped_or_inside(place: Path) -> None:
         find_graph_file("a.wav", (root,))
     with pytest.raises(NotFound):
         find_graph_file("/etc/hosts.yaml", (root,))
+
+
+@pytest.mark.parametrize("file", ["{o}/secret.wav", "../outside/secret.wav", "link.wav"])
+@pytest.mark.parametrize(
+    "node",
+    [
+        "{{type: input, path: {file}}}, y: {{type: mix, from: [take, x]}}",
+        "{{type: effects, from: take, chain: [{{Convolution: "
+        "{{impulse_response_filename: {file}}}}}]}}, y: {{type: effects, from: x, chain: [Gain]}}",
+    ],
+)
+def test_a_graph_in_the_roots_reads_nothing_outside(place: Path, file: str, node: str) -> None:
+    """Who may put a graph into a shared folder could have any recording of the machine played."""
+    inside = place / "inside"
+    named = node.format(file=file.format(o=place / "outside"))
+    nodes = f"{{take: {{type: input}}, x: {named}, out: {{type: output, from: y}}}}"
+    graph = Graph.parse(f"{{version: 1, name: g, nodes: {nodes}}}", folder=inside)
+    with pytest.raises(RequestError, match="outside the folders") as caught:
+        check_reads(graph, (inside,))
+    assert caught.value.node == "x"
+    check_reads(graph, (Path("/"),))
+
+
+@pytest.mark.parametrize("path", [*shipped("graphs").values(), *shipped("presets").values()])
+def test_every_shipped_graph_may_be_opened(path: Path) -> None:
+    """A client would be refused what is named to it."""
+    check_reads(Graph.load(path), (path.parent,))
