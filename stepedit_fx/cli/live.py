@@ -88,7 +88,7 @@ def live(
     no_store: NoStoreOption = False,
     allow_plugins: PluginsOption = None,
 ) -> None:
-    """Play a recording through a graph and turn it by OSC and MIDI, until Ctrl-C."""
+    """Play a recording through a graph that is turned by OSC and MIDI."""
     from stepedit_fx.live import Player, open_device
 
     options = control.control_options(

@@ -89,7 +89,9 @@ class TcpSide:
         host, port = writer.get_extra_info("peername")[:2]
 
         def write(packet: bytes) -> None:
-            if transport.get_write_buffer_size() > MAX_BYTES:
+            if transport.is_closing():  # asyncio would log every packet that nobody gets
+                client.leave()
+            elif transport.get_write_buffer_size() > MAX_BYTES:
                 logger.info("tcp %s:%s does not read what it is sent: let go", host, port)
                 client.leave()
                 transport.abort()

@@ -121,8 +121,7 @@ def test_lists_name_what_there_is() -> None:
     assert {row["kind"] for row in tags} == set(KINDS)
     offered = {(row["kind"], row["tag"]) for row in tags if row["offered"]}
     assert {("emotion", "happy"), ("denoise", ""), ("paralinguistic", "[Sigh]")} <= offered
-    assert ("emotion", "coldness") not in offered
-    assert ("paralinguistic", "[Surprise-wa]") not in offered
+    assert ("clone", "") not in offered
     assert "whisper" in cli("tags", "style")
     kinds = {row["kind"] for row in json.loads(cli("nodes", "--json"))}
     assert {"input", "emotion", "effects", "mix", "output"} <= kinds
