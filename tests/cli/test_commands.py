@@ -18,7 +18,7 @@ from stepedit_fx.tags import EMOTIONS, KINDS
 
 COMMANDS = (
     "run", "edit", "plan", "check", "draw", "nodes", "tags", "effects", "presets", "schema",
-    "verify", "cache", "models",
+    "verify", "serve", "live", "cache", "models", "midi", "osc",
 )  # fmt: skip
 
 
