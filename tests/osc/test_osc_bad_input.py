@@ -203,6 +203,18 @@ def test_a_client_that_does_not_read_is_let_go(served: Served) -> None:
     assert served.is_alive()
 
 
+def test_a_client_that_goes_in_the_middle_of_answers_fills_no_log(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A surface that crashed cost a line of the log for each packet that was still to come."""
+    with socket.create_connection(("127.0.0.1", served.service.port), 5) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        sock.sendall(frame(encode(Message("/stepedit/list", (1,)))) * 500)
+    for _ in range(3):
+        assert served.is_alive()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_half_a_frame_and_then_nothing(served: Served) -> None:
     """A connection that stalls holds nobody up."""
     with socket.create_connection(("127.0.0.1", served.service.port)) as sock:
