@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stepedit_fx.session import Session
 
 DEFAULT_PORT = 9100
-DEFAULT_HTTP_PORT = 9101
 _WAKE_S = 0.5  # a waiting main thread hears signals only now and then on Windows
 
 HostOption = Annotated[
@@ -45,7 +44,14 @@ RootOption = Annotated[
     ),
 ]
 HttpOption = Annotated[
-    int, typer.Option("--http", min=0, max=65535, metavar="PORT", help="OSCQuery, by HTTP.")
+    int | None,
+    typer.Option(
+        "--http",
+        min=0,
+        max=65535,
+        metavar="PORT",
+        help="OSCQuery, by HTTP [default: the port after OSC's].",
+    ),
 ]
 NoHttpOption = Annotated[bool, typer.Option("--no-http", help="No OSCQuery.")]
 MdnsOption = Annotated[bool, typer.Option("--mdns", help="Announce it on the network.")]
@@ -98,7 +104,7 @@ def control_options(
     token_file: Path | None,
     roots: Sequence[Path] | None,
     source: Path | None,
-    http: int,
+    http: int | None,
     no_http: bool,
     mdns: bool,
     notify: Sequence[str] | None,
@@ -113,6 +119,8 @@ def control_options(
             raise RequestError(f"--root {root}: there is no such folder")
     if midi_port is not None and midi is None:
         raise RequestError("--midi-port needs a map", remedy="Give one with --midi MAP.")
+    if http is None:
+        http = port + 1 if 0 < port < 65535 else 0
     near = (source.absolute().parent,) if source is not None else ()
     osc = OscSettings(
         host=host,

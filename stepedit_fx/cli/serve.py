@@ -31,7 +31,7 @@ def serve(
     token: control.TokenOption = "",
     token_file: control.TokenFileOption = None,
     root: control.RootOption = None,
-    http: control.HttpOption = control.DEFAULT_HTTP_PORT,
+    http: control.HttpOption = None,
     no_http: control.NoHttpOption = False,
     mdns: control.MdnsOption = False,
     notify: control.NotifyOption = None,
