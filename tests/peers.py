@@ -13,7 +13,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -28,11 +30,20 @@ def program(*names: str) -> str:
     return str(found)
 
 
+def library(name: str) -> ModuleType:
+    """A Python library that needs one of the system's; skips the test without either."""
+    try:
+        return import_module(name)
+    except (ImportError, OSError) as error:  # OSError: libjack or PortAudio is not installed
+        missing(f"{name}: {error}")
+        raise
+
+
 def missing(why: str) -> None:
     """Skip, or fail where every peer must be there."""
     if os.environ.get("STEPEDIT_PEERS") == "all":
         pytest.fail(f"{why}, and STEPEDIT_PEERS=all")
-    pytest.skip(why)
+    pytest.skip(why, allow_module_level=True)
 
 
 @contextmanager
@@ -104,7 +115,7 @@ def jack_server(folder: Path, *, rate: int = 48_000, frames: int = 256) -> Itera
 
 
 def _jack_answers(name: str) -> bool:
-    import jack
+    jack = library("jack")
 
     try:
         client = jack.Client("probe", no_start_server=True, servername=name)

@@ -18,7 +18,7 @@ from stepedit_fx.live.jack_device import CLIENT, JackDevice
 from stepedit_fx.session import Session
 from tests.conftest import REPO
 from tests.live.conftest import BLOCK, GENTLE, RATE, graph_text
-from tests.peers import missing, program, until
+from tests.peers import library, missing, program, until
 
 Opened = Callable[[str, Path], Session]
 
@@ -55,14 +55,14 @@ def test_a_missing_library_is_named(
 
 def test_a_sound_card_that_is_not_there_is_said_so() -> None:
     """A misspelt sound card would end in PortAudio's own words, or in a traceback."""
-    pytest.importorskip("sounddevice")
+    library("sounddevice")
     with pytest.raises(RequestError, match="no output 'no such card'"):
         open_device("sounddevice:no such card")
 
 
 def test_the_machines_own_sound_card_plays_or_says_why_not() -> None:
     """On a machine without a sound card --device sounddevice would crash."""
-    sounddevice = pytest.importorskip("sounddevice")
+    sounddevice = library("sounddevice")
     if not any(found["max_output_channels"] for found in sounddevice.query_devices()):
         with pytest.raises(RequestError, match="take jack or null"):
             open_device("sounddevice")
@@ -103,12 +103,12 @@ else:
 
 def test_portaudio_plays(jackd: str) -> None:
     """--device sounddevice would be silent, play noise or never stop."""
-    pytest.importorskip("sounddevice")
+    library("sounddevice")
     done = subprocess.run(
         [sys.executable, "-c", _PORTAUDIO], capture_output=True, text=True, timeout=60
     )
     if done.returncode and "no JACK: " in done.stderr:
-        pytest.skip("this PortAudio was built without JACK")
+        missing("this PortAudio was built without JACK")
     assert done.returncode == 0, done.stderr
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queue import SimpleQueue
 
-import jack
+from tests.peers import library
 
 
 class Knobs:
@@ -17,7 +17,7 @@ class Knobs:
     def __init__(self, name: str = "knobs") -> None:
         self.heard: list[list[int]] = []
         self._going: SimpleQueue[bytes] = SimpleQueue()
-        self._client = jack.Client(name, no_start_server=True)
+        self._client = library("jack").Client(name, no_start_server=True)
         self._out = self._client.midi_outports.register("out")
         self._in = self._client.midi_inports.register("in")
         self._client.set_process_callback(self._process)

@@ -23,9 +23,9 @@ from stepedit_fx.session import Changed, Session
 from stepedit_fx.shipped import find_graph
 from tests.conftest import REPO
 from tests.midi.knobs import Knobs
-from tests.peers import program, until
+from tests.peers import library, program, until
 
-jack = pytest.importorskip("jack")
+jack = library("jack")
 
 STRENGTH = "/stepedit/node/emotion/param/strength"
 ROOM = "/stepedit/node/effects.2/param/room_size"
@@ -411,7 +411,7 @@ def test_rtmidi_ports(jackd: str) -> None:
 
     ALSA is not there in a container, so RtMidi's own JACK stands in for it.
     """
-    rtmidi = pytest.importorskip("rtmidi")
+    rtmidi = library("rtmidi")
     heard: list[list[int]] = []
     peer = RtPorts.opened(rtmidi.API_UNIX_JACK, "Fader", True, heard.append)
     assert peer is not None
