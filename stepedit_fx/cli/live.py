@@ -200,3 +200,5 @@ def _tell_end(player: Player) -> None:
     if player.recorder is not None:
         seconds = player.recorder.frames / player.device.sample_rate
         typer.echo(f"{player.recorder.path}: {seconds:.1f} s")
+        if player.recorder.failed:
+            raise typer.Exit(1)

@@ -41,7 +41,7 @@ def send(
     wait: Annotated[
         float,
         typer.Option("--wait", min=0, metavar="SECONDS", help="Print answers until it is silent."),
-    ] = 0.0,
+    ] = 0.25,
 ) -> None:
     """Send one message."""
     from stepedit_fx.osc.client import OscClient
@@ -181,6 +181,8 @@ def browse(
             rows.append(message.args[1:])
         else:
             raise RequestError(f"{peer} does not answer as stepedit-fx serve does")
+    if not rows:
+        raise RequestError(f"nothing there matches {pattern}", remedy="//* matches all.")
     _print(rows, as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,7 @@ class Recorder:
         self._read = 0  # frames that the thread took out, ever
         self._frames = 0  # in the file
         self._stopping = threading.Event()
+        self.failed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("wb")
@@ -95,12 +97,23 @@ class Recorder:
                     last = self._stopping.wait(WRITE_EVERY_S)  # what came before it is written
                     self._take_out()
         except OSError as error:
+            self.failed = True
+            self._settle()
             self._told(self._failed(error))
         except ValueError as error:  # more than a wav holds
+            self.failed = True
             self._told(WriteError.of(self.path, str(error), "The recording ends here."))
         if self.lost_frames:
             lost_s = self.lost_frames / self._rate
             logger.warning("%s: %.2f s are missing; the disk was too slow", self.path, lost_s)
+
+    def _settle(self) -> None:
+        """Say in the header what the disk really took, as far as it lets us."""
+        with contextlib.suppress(OSError), self.path.open("r+b") as file:
+            sound_bytes = file.seek(0, os.SEEK_END) - len(self._header())
+            self._frames = max(0, sound_bytes // (_SAMPLE_BYTES * self._channels))
+            file.seek(0)
+            file.write(self._header())
 
     def _take_out(self) -> None:
         size = len(self._ring)

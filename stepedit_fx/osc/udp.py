@@ -69,6 +69,7 @@ class UdpSide:
         self._arrived: list[tuple[Source, bytes]] = []
         self._holding: set[Source] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._turned_away = Bucket(10, 20)  # answers to those there is no room for
         sock.setblocking(False)
         self._loop.add_reader(sock, self._readable)
 
@@ -107,6 +108,10 @@ class UdpSide:
             source = self._source(address)
             if source is not None:
                 self._sort_in(source, data)
+            elif self._turned_away.take():
+                stranger = self._client(address)
+                full = Busy(f"{MAX_SOURCES} clients are served already", remedy="Come by TCP.")
+                self._dispatcher.refuse(stranger, _address_in(data), full)
         return False
 
     def _source(self, address: Any) -> Source | None:
@@ -164,8 +169,7 @@ class UdpSide:
 
     def _complain(self, source: Source, data: bytes, error: RequestError) -> None:
         if source.complaints.take():
-            address = data[: data.find(b"\0")][:200].decode(errors="replace")
-            self._dispatcher.refuse(source.client, address, error)
+            self._dispatcher.refuse(source.client, _address_in(data), error)
 
     def _hold(self, source: Source, data: bytes) -> None:
         end = data.find(b"\0")
@@ -197,3 +201,8 @@ class UdpSide:
             self._arrived.append((source, source.held.pop(key)))
         if not source.held:
             self._holding.discard(source)
+
+
+def _address_in(data: bytes) -> str:
+    """The address a packet seems to have."""
+    return data[: data.find(b"\0")][:200].decode(errors="replace")

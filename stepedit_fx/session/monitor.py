@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Set
 
-from stepedit_fx.errors import StepEditError
+from stepedit_fx.errors import RenderError, StepEditError
 from stepedit_fx.session.jobs import Heard
 from stepedit_fx.session.renderer import Order, Renderer, Reply
 
@@ -84,8 +84,9 @@ class Monitor:
                 self._lane.cancel(overtaken)
             try:
                 order, generation = self._make(name)
-            except StepEditError as error:
-                self._ended(name, error)
+            except Exception as error:  # noqa: BLE001 - it is told; the next value may do
+                fault = RenderError(f"{type(error).__name__}: {error}")
+                self._ended(name, error if isinstance(error, StepEditError) else fault)
                 continue
             self._lane.submit(order, lambda reply, n=name, g=generation: self._take(n, g, reply))  # type: ignore[misc]
 

@@ -11,6 +11,7 @@ import json
 import logging
 import mmap
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from stepedit_fx.session.jobs import Rendered
 logger = logging.getLogger(__name__)
 
 STOP_S = 2.0  # what a process gets to end by itself before it is killed
+_DESK = "stepedit-fx-desk-"
 _MEMORY = Path("/dev/shm")  # a file system in memory, where there is one  # noqa: S108
 
 
@@ -101,10 +103,7 @@ class Renderer:
         self, purpose: str, store: Path | None, plugin_folders: tuple[Path, ...] = ()
     ) -> None:
         self._purpose = purpose
-        in_memory = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)
-        self._desk = tempfile.TemporaryDirectory(
-            prefix="stepedit-fx-", dir=_MEMORY if in_memory else None, ignore_cleanup_errors=True
-        )
+        self._desk = _made_desk()
         self._setup = {
             "desk": self._desk.name,
             "store": None if store is None else str(store),
@@ -284,6 +283,30 @@ def _attached(sound: Mapping[str, Any]) -> Audio:
     if os.name == "posix":  # elsewhere a mapped file stays until the folder goes
         path.unlink()
     return Audio(samples, sound["sample_rate"], sound["start_s"])
+
+
+def _made_desk() -> tempfile.TemporaryDirectory[str]:
+    """A folder in memory for sound on its way; those of sessions that were killed go first."""
+    in_memory = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)
+    place = _MEMORY if in_memory else Path(tempfile.gettempdir())
+    if os.name == "posix":
+        for desk in place.glob(f"{_DESK}*-*"):
+            _clear_if_stale(desk)
+    return tempfile.TemporaryDirectory(
+        prefix=f"{_DESK}{os.getpid()}-", dir=place, ignore_cleanup_errors=True
+    )
+
+
+def _clear_if_stale(desk: Path) -> None:
+    owner = desk.name.removeprefix(_DESK).partition("-")[0]
+    try:
+        if not owner.isdecimal() or desk.lstat().st_uid != os.getuid():
+            return
+        os.kill(int(owner), 0)  # no signal: only whether there is such a process
+    except (ProcessLookupError, OverflowError):
+        shutil.rmtree(desk, ignore_errors=True)
+    except OSError:
+        return  # gone meanwhile, or somebody else's
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

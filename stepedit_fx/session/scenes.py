@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,10 +19,14 @@ MAX_BYTES = 16 << 20
 
 
 class Scenes:
-    """Values by address, under names. file: read at the start, written at every change."""
+    """Values by address, under names. file: read at the start, written at every change.
+
+    Safe to use from any thread; reading never waits for the disk.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
+        self._writing = threading.Lock()
         self._scenes: dict[str, dict[str, Value]] = {}
         if file is not None and file.exists():
             self._scenes = _read(file)
@@ -41,14 +46,16 @@ class Scenes:
         """Keep values under a name, in place of what it held. Raises RequestError, WriteError."""
         if not name or len(name) > MAX_NAME or not name.isprintable():
             raise RequestError(f"a scene's name has 1 to {MAX_NAME} printable characters")
-        if name not in self._scenes and len(self._scenes) >= MAX_SCENES:
-            raise RequestError(f"{MAX_SCENES} scenes are kept already", remedy="Delete some.")
-        self._keep({**self._scenes, name: dict(values)})
+        with self._writing:
+            if name not in self._scenes and len(self._scenes) >= MAX_SCENES:
+                raise RequestError(f"{MAX_SCENES} scenes are kept already", remedy="Delete some.")
+            self._keep({**self._scenes, name: dict(values)})
 
     def delete(self, name: str) -> None:
         """Forget a scene. Raises NotFound, WriteError."""
-        self.get(name)
-        self._keep({key: values for key, values in self._scenes.items() if key != name})
+        with self._writing:
+            self.get(name)
+            self._keep({key: values for key, values in self._scenes.items() if key != name})
 
     def _keep(self, scenes: dict[str, dict[str, Value]]) -> None:
         if self._file is not None:

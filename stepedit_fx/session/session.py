@@ -88,36 +88,37 @@ class Session:
         self._generation = 0
         self._monitors: list[Monitor] = []
         self._scenes = Scenes(scenes_file)
-        self._graph_source = graph_source
-        self._load(graph_source)
-        self._file_lane = Renderer("files", store, plugin_folders)
-        self._renders = Renders(self.spool, self._file_lane, self.tell)
-        self._listen_lane = Renderer("listening", store, plugin_folders)
+        graph = graph_source.graph()
+        self._stand(graph_source, graph, controls_of(graph))
         try:
             spool.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RequestError(
                 f"{spool}: {error.strerror}", remedy="Name another spool."
             ) from error
+        self._file_lane = Renderer("files", store, plugin_folders)
+        self._renders = Renders(self.spool, self._file_lane, self.tell)
+        self._listen_lane = Renderer("listening", store, plugin_folders)
 
     # The graph and its values
 
-    def _load(self, graph_source: GraphSource) -> None:
-        graph = graph_source.graph()
-        self._graph_source = graph_source
-        self._graph = graph
-        self._controls = controls_of(graph)
-        self._values: dict[str, Value] = dict(self._controls.initial)
-
     def open(self, graph_source: GraphSource) -> None:
         """Another graph in place of this one; scenes stay. Raises GraphError and keeps the old."""
+        graph = graph_source.graph()  # takes a while; what plays and turns need not wait for it
+        controls = controls_of(graph)
         with self._lock:
-            self._load(graph_source)
+            self._stand(graph_source, graph, controls)
             self._generation += 1
             self._tell(Opened(self._graph.name, self._generation))
             monitors = tuple(self._monitors)
         for monitor in monitors:
             monitor.close()
+
+    def _stand(self, graph_source: GraphSource, graph: Graph, controls: Controls) -> None:
+        self._graph_source = graph_source
+        self._graph = graph
+        self._controls = controls
+        self._values: dict[str, Value] = dict(controls.initial)
 
     @property
     def name(self) -> str:
@@ -204,20 +205,17 @@ class Session:
     @property
     def scenes(self) -> tuple[str, ...]:
         """The names of the scenes, in the order of storing."""
-        with self._lock:
-            return self._scenes.names
+        return self._scenes.names
 
     def store_scene(self, name: str) -> None:
         """Keep every value under a name. Raises RequestError for a name that is none."""
-        with self._lock:
-            self._scenes.store(name, self._values)
-            self._tell(Scene(name, stored=True))
+        self._scenes.store(name, self.values)  # on disk before anybody hears of it
+        self.tell(Scene(name, stored=True))
 
     def delete_scene(self, name: str) -> None:
         """Forget a scene. Raises NotFound."""
-        with self._lock:
-            self._scenes.delete(name)
-            self._tell(Scene(name, stored=False))
+        self._scenes.delete(name)
+        self.tell(Scene(name, stored=False))
 
     def recall_scene(self, name: str, *, origin: str = "") -> None:
         """Set every value the scene holds, as one change. Raises NotFound.

@@ -161,6 +161,24 @@ def test_many_sources_are_bounded(served: Served, monkeypatch: pytest.MonkeyPatc
     assert len(served.service._dispatcher.audience.clients) <= before + 20
 
 
+def test_where_all_places_are_taken_a_newcomer_is_told(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A surface that nobody answers looks like one that is not connected."""
+    sources = len(served.service._dispatcher.audience.clients)
+    monkeypatch.setattr(udp, "MAX_SOURCES", 1)
+    # Those of other tests, who do not listen any more, make room first.
+    assert any(code_for_a_subscriber(served) == 429 for _ in range(sources + 2))
+
+
+def code_for_a_subscriber(served: Served) -> int:
+    """The code of an error; 0 where there is none, and the place is kept."""
+    with served.client() as other:
+        other.send("/stepedit/subscribe", 2, "/stepedit/node/effects/bypass")
+        answer = next(other.messages(5.0))
+        return int(answer.args[2]) if answer.address == "/stepedit/error" else 0
+
+
 def test_many_connections_are_bounded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """One program cannot take every connection for ever."""
     until(lambda: not _connections(served), "earlier connections are gone")

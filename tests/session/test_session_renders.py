@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from stepedit_fx.errors import Busy, NotFound, ReadError, RenderError, RequestEr
 from stepedit_fx.graph.controls import ROOT
 from stepedit_fx.provenance import GraphSource
 from stepedit_fx.session import Event, Finished, Job, Progressed, Request, Session
+from stepedit_fx.session.renderer import Renderer
 from stepedit_fx.session.renders import MAX_JOBS
 from stepedit_fx.shipped import find_graph
 from tests.peers import until
@@ -308,3 +311,21 @@ def test_a_range_of_words(session: Session, told: Told, sample_clip: Path) -> No
     assert job.state == "done", job.error
     assert job.files[0].start_s == pytest.approx(1.0, abs=0.05)
     assert 0.5 < job.files[0].length_s < 2.0
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no file system in memory")
+def test_what_a_killed_session_left_in_memory_goes_with_the_next(tmp_path: Path) -> None:
+    """Every crash would take some more of the machine's memory until it is restarted."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from stepedit_fx.session.renderer import Renderer\n"
+        "made = Renderer('test', None)\n"
+        "print(made._desk.name, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    desk = Path(done.stdout.strip())
+    assert desk.is_dir()
+    Renderer("test", None).close()
+    assert not desk.exists()
