@@ -26,7 +26,7 @@ from stepedit_fx.osc.query_guard import Guard
 from stepedit_fx.osc.query_mdns import NAME, Announcement
 from stepedit_fx.osc.query_stream import Stream
 from stepedit_fx.osc.query_tree import EXTENSIONS, Node, at, attributes, tree
-from stepedit_fx.osc.settings import OscSettings, is_loopback
+from stepedit_fx.osc.settings import OscSettings, is_everywhere, is_loopback
 from stepedit_fx.session import Changed, Event, Opened, Session
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class QueryServer:
             "WS_PORT": self.port,
         }
         # Where it listens everywhere there is no one address; clients then take the one they used.
-        if self.host not in ("0.0.0.0", "::", ""):  # noqa: S104
+        if not is_everywhere(self.host):
             info["OSC_IP"] = info["WS_IP"] = self.host
         return info
 

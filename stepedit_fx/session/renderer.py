@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 2.0  # what a process gets to end by itself before it is killed
 _DESK = "stepedit-fx-desk-"
-_MEMORY = Path("/dev/shm")  # a file system in memory, where there is one  # noqa: S108
+# A file system in memory, where there is one; what we put there tempfile makes, for us alone.
+_MEMORY = Path("/dev/shm")  # noqa: S108  # nosec B108
 
 
 @dataclass(frozen=True)
