@@ -194,6 +194,7 @@ def _print(rows: list[tuple[Any, ...]], as_json: bool) -> None:
     table = []
     for address, kind, unit, low, high, value in rows:
         is_number = kind in ("number", "whole")
-        span = f"{_value(low)} to {_value(high)} {unit}".rstrip() if is_number else ""
+        ends = (int(low), int(high)) if kind == "whole" else (_value(low), _value(high))
+        span = f"{ends[0]} to {ends[1]} {unit}".rstrip() if is_number else ""
         table.append((str(address), _value(value), str(kind), span))
     print_table(("Address", "Value", "Kind", "Range"), table)
