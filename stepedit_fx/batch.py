@@ -231,8 +231,10 @@ class _Worker:
             except Cancelled:
                 raise
             except StepEditError as error:
+                _raise_interrupt_behind(error)
                 item = Item(take.path, "failed", error=str(error))
             except Exception as error:
+                _raise_interrupt_behind(error)
                 logger.debug("unexpected error on %s", take.path, exc_info=True)
                 item = Item(take.path, "failed", error=f"{type(error).__name__}: {error}")
         return replace(item, warnings=tuple(warned), seconds=time.perf_counter() - start)
@@ -285,6 +287,21 @@ class _Worker:
             written=now(),
         )
         write_provenance(path, provenance)
+
+
+def _raise_interrupt_behind(error: BaseException) -> None:
+    """Raise KeyboardInterrupt where one was being handled when the error came up.
+
+    Ctrl-C in the middle of a lock's own code ends as "release unlocked lock" (CPython 3.11), which
+    is no fault of the take.
+    """
+    seen: set[int] = set()
+    behind: BaseException | None = error
+    while behind is not None and id(behind) not in seen:
+        seen.add(id(behind))
+        if isinstance(behind, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        behind = behind.__cause__ or behind.__context__
 
 
 def _in_this_process(

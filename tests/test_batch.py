@@ -247,3 +247,19 @@ def test_a_take_without_words_and_silence_come_out(tmp_path: Path) -> None:
     summary = batch(folder, tmp_path / "out", text="name: g\nchain: [{style: whisper}, vad]\n")
     assert [item.error for item in summary.items] == [""] * 4
     assert soundfile.info(tmp_path / "out" / "eight.g.wav").channels == 8
+
+
+def test_an_interrupt_that_comes_out_as_something_else_still_stops_the_batch(
+    takes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C would cost one take, called broken, and the night's batch would go on."""
+
+    def interrupted(*args: Any, **more: Any) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:  # as a lock does that was caught in its own code
+            raise RuntimeError("release unlocked lock")
+
+    monkeypatch.setattr("stepedit_fx.batch.run_plan", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        batch(takes, tmp_path / "out", jobs=1)
