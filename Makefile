@@ -48,7 +48,7 @@ $(VENV)/base.done: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	@touch $@
 
 $(VENV)/dev.done: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
-	$(INSTALL) -e ".[dev,live,mdns,midi,step-audio]"
+	$(INSTALL) -e ".[align,asr,dev,espeak,live,mdns,midi,step-audio]"
 	@touch $@ $(VENV)/base.done
 
 $(VENV)/pyvenv.cfg:

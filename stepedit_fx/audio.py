@@ -13,6 +13,7 @@ from stepedit_fx.errors import RequestError
 from stepedit_fx.speech import Transcript
 
 Samples = NDArray[np.float32]
+TimeMap = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,10 @@ class Audio:
     samples: float32, (channels, frames), full scale at 1.0, read-only, all finite.
     sample_rate: hertz. start_s: seconds on the project's timeline (broadcast-wave time).
     transcript: what is said in it; empty when nobody said.
+    speaker_f0_hz: the speaker's usual f0, where it is known from more than these samples (a
+    segment of a long recording); 0: unknown.
+    time_map: where each moment of the source is heard in here, as (source s, here s) knots, both
+    counted from the start, neither ever falling, straight between them; empty: nothing has moved.
 
     Raises RequestError for samples that are not two-dimensional or not finite.
     """
@@ -30,6 +35,8 @@ class Audio:
     sample_rate: int
     start_s: float = 0.0
     transcript: Transcript = field(default_factory=Transcript)
+    speaker_f0_hz: float = 0.0
+    time_map: TimeMap = ()
 
     def __post_init__(self) -> None:
         samples = np.ascontiguousarray(self.samples, dtype=np.float32)
@@ -78,8 +85,9 @@ class Audio:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of samples, shape, rate, start and words: equal exactly when the sound is."""
+        """sha256 of samples, shape, rate, start, words and the rest: equal when all of it is."""
         head = f"{self.samples.shape} {self.sample_rate} {self.start_s!r} {self.transcript!r}"
+        head += f" {self.speaker_f0_hz!r} {self.time_map!r}"
         hasher = hashlib.sha256(head.encode())
         hasher.update(self.samples.data)
         return hasher.hexdigest()

@@ -43,6 +43,10 @@ class Edit:
     kind, value: a kind of `stepedit_fx.tags` and one of its tags ("" where it has none).
     strength: 0 (nothing) to 1 (as the tag says). iterations: how many times over.
     text: the wanted words, for edits that take them. seed: of every random choice made.
+    strengths, values: the two over time, as (second of the source, what holds there), in order;
+    empty: the one above holds throughout. A strength moves straight from point to point and is
+    held before the first and after the last; a value holds from its point on, the first from the
+    start.
     """
 
     kind: str
@@ -51,16 +55,26 @@ class Edit:
     iterations: int = 1
     text: str = ""
     seed: int = 0
+    strengths: tuple[tuple[float, float], ...] = ()
+    values: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the source stood, so that the result can be put back: rate, shape and start."""
+    """Where the source stood, so that the result can be put back.
+
+    loudness_lufs: the source's (BS.1770), which the result is brought to; None: unknown, or an
+    edit about loudness has been made. true_peak: the source's, full scale 1.0; 0: unknown.
+    is_locked: whether every moment is wanted back where the source had it.
+    """
 
     sample_rate: int
     channels: int
     frames: int
     start_s: float = 0.0
+    loudness_lufs: float | None = None
+    true_peak: float = 0.0
+    is_locked: bool = False
 
 
 def read_only(arrays: Mapping[str, Array]) -> Mapping[str, Array]:

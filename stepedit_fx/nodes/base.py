@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
+from typing_extensions import Self
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import Engine
-from stepedit_fx.speech import Edit, Speech
+from stepedit_fx.speech import Edit, Speech, Transcript
 
 Value = Audio | Speech
 
@@ -95,9 +96,29 @@ class Node(BaseModel):
     def check_context(self, context: Context) -> None:
         """Raise StepEditError for what this node may not use; asked before any step runs."""
 
+    def resolved(self, transcript: Transcript) -> Self:
+        """This node with all that it says in words of the source's transcript said in seconds.
+
+        transcript: of the whole source, with word times. Raises RequestError for a word that is
+        not in it.
+        """
+        return self
+
+    def within(self, start_s: float, end_s: float) -> Self:
+        """This node for a stretch of the source alone, its times counted from there.
+
+        Where nothing in the node changes over time, the node itself: then equal stretches have
+        equal results wherever they stand.
+        """
+        return self
+
     @abstractmethod
     def run(self, inputs: Sequence[Any], context: Context) -> Any:
         """The result for these inputs; raises StepEditError. Same inputs, same result."""
+
+    def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
+        """The results for many inputs that have nothing in common: `run` on each."""
+        return [self.run(inputs, context) for inputs in batch]
 
 
 class EditNode(Node):
@@ -115,7 +136,11 @@ class EditNode(Node):
         """The edit this node asks for."""
 
     def run(self, inputs: Sequence[Any], context: Context) -> Speech:
-        return context.engine.edit([inputs[0]], [self.edit()])[0]
+        edited: Speech = self.run_batch([inputs], context)[0]
+        return edited
+
+    def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
+        return context.engine.edit([inputs[0] for inputs in batch], [self.edit()] * len(batch))
 
 
 class TagNode(EditNode):

@@ -22,4 +22,8 @@ class Decode(Node):
     cost_s = 0.04
 
     def run(self, inputs: Sequence[Any], context: Context) -> Audio:
-        return context.engine.decode([inputs[0]])[0]
+        made: Audio = self.run_batch([inputs], context)[0]
+        return made
+
+    def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
+        return list(context.engine.decode([inputs[0] for inputs in batch]))

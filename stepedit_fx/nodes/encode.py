@@ -19,4 +19,8 @@ class Encode(Node):
     cost_s = 0.009
 
     def run(self, inputs: Sequence[Any], context: Context) -> Speech:
-        return context.engine.encode([inputs[0]])[0]
+        made: Speech = self.run_batch([inputs], context)[0]
+        return made
+
+    def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
+        return list(context.engine.encode([inputs[0] for inputs in batch]))

@@ -24,7 +24,7 @@ from stepedit_fx.audio import Audio
 from stepedit_fx.errors import StepEditError
 from stepedit_fx.speech import Array, Place, Speech, Transcript, Voice, Word
 
-VERSION = 1
+VERSION = 2
 
 _PREFIX = b'{"__metadata__":{"checksum":"'
 _CHECKSUM_AT = 8 + len(_PREFIX)
@@ -153,7 +153,14 @@ def audio(entry: Entry) -> Audio:
     try:
         facts = entry.facts
         words = _transcript(facts["transcript"])
-        return Audio(entry.arrays["samples"], facts["sample_rate"], facts["start_s"], words)
+        return Audio(
+            entry.arrays["samples"],
+            facts["sample_rate"],
+            facts["start_s"],
+            words,
+            facts["speaker_f0_hz"],
+            tuple((there, here) for there, here in facts["time_map"]),
+        )
     except (KeyError, TypeError, ValueError, StepEditError) as error:
         raise Damaged(f"not an audio: {error}") from error
 
@@ -187,6 +194,8 @@ def _take_apart(value: Audio | Speech | Voice) -> tuple[dict[str, Any], Mapping[
             "sample_rate": int(value.sample_rate),
             "start_s": float(value.start_s),
             "transcript": _transcript_facts(value.transcript),
+            "speaker_f0_hz": float(value.speaker_f0_hz),
+            "time_map": [[float(there), float(here)] for there, here in value.time_map],
         }
         return facts, {"samples": value.samples}
     if isinstance(value, Voice):
@@ -200,6 +209,9 @@ def _take_apart(value: Audio | Speech | Voice) -> tuple[dict[str, Any], Mapping[
             "channels": int(place.channels),
             "frames": int(place.frames),
             "start_s": float(place.start_s),
+            "loudness_lufs": None if place.loudness_lufs is None else float(place.loudness_lufs),
+            "true_peak": float(place.true_peak),
+            "is_locked": bool(place.is_locked),
         },
         "transcript": _transcript_facts(value.transcript),
     }
