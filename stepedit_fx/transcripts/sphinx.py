@@ -1,0 +1,82 @@
+"""pocketsphinx: the one place that opens it, and the sound it takes.
+
+Its US English model comes in the wheel (extra `[align]`), so nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from stepedit_fx.audio import Samples
+from stepedit_fx.errors import RequestError
+
+RATE = 16_000  # of the bundled model
+FRAME_S = 0.01
+# Longer utterances cost the search more memory than the sound is worth, and drift.
+MAX_STRETCH_S = 30.0
+_PEAK = 0.7  # the model was trained on close speech; features are means-normalized, so any will do
+_SILENT = 1e-4
+
+
+def open_decoder(**settings: Any) -> Any:
+    """A new `pocketsphinx.Decoder`: nothing an earlier utterance taught one changes a result.
+
+    Raises RequestError where pocketsphinx is not installed.
+    """
+    try:
+        from pocketsphinx import Decoder
+    except ImportError as error:
+        raise RequestError(
+            "recognizing and aligning English words needs pocketsphinx",
+            remedy="pip install 'stepedit-fx[align]'",
+        ) from error
+    return Decoder(samprate=RATE, cmn="batch", loglevel="FATAL", **settings)
+
+
+def is_installed() -> bool:
+    """Whether pocketsphinx is there."""
+    from importlib.util import find_spec
+
+    return find_spec("pocketsphinx") is not None
+
+
+def to_model_rate(mono: Samples, rate: int) -> Samples:
+    """Sound, (frames,) at any rate, as the model takes it: 16 kHz at an even level."""
+    import soxr
+
+    at_rate = np.asarray(mono if rate == RATE else soxr.resample(mono, rate, RATE), np.float32)
+    peak = float(np.abs(at_rate).max()) if at_rate.size else 0.0
+    return at_rate * np.float32(_PEAK / peak) if peak > 0 else at_rate
+
+
+def search(decoder: Any, sound: Samples) -> bool:
+    """Search one utterance, (frames,) at RATE; whether anything was found."""
+    if not np.any(np.abs(sound) > _SILENT):
+        return False  # in digital silence the model hears words
+    pcm = np.clip(sound * 32767, -32768, 32767).astype("<i2").tobytes()
+    decoder.reinit_feat()  # the means of what was heard before must not count
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
+    return decoder.hyp() is not None
+
+
+def stretches(sound: Samples) -> list[tuple[int, int]]:
+    """Samples first..end of runs of at most 30 s, cut in the middle of the longest near pauses.
+
+    sound: (frames,) at RATE. Where nothing pauses the quietest place in reach is taken.
+    """
+    longest, hop = round(MAX_STRETCH_S * RATE), round(0.05 * RATE)
+    edges = [0]
+    while len(sound) - edges[-1] > longest:
+        near = sound[edges[-1] + longest // 2 : edges[-1] + longest]
+        power = np.square(near[: len(near) // hop * hop].reshape(-1, hop)).mean(axis=1)
+        # A pause is long as well as quiet: the mean over 0.3 s finds its middle.
+        quiet = np.convolve(10 * np.log10(power + 1e-9), np.ones(7) / 7, "valid")
+        middle = int(np.argmin(quiet)) + 3
+        edges.append(edges[-1] + longest // 2 + middle * hop + hop // 2)
+    edges.append(len(sound))
+    return list(pairwise(edges))
