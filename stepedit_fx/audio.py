@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +16,63 @@ from stepedit_fx.speech import Transcript
 
 Samples = NDArray[np.float32]
 TimeMap = tuple[tuple[float, float], ...]
+
+# Sound that is worked on piece by piece comes in pieces of this length, whatever it is read from.
+# A multiple of what pedalboard works in inside (8192): some of its effects depend on that. Not
+# longer: libsndfile's Vorbis encoder keeps a block on the stack and crashes on a long one.
+BLOCK_FRAMES = 65_536
+
+
+class Sound(Protocol):
+    """Sound that can be read in pieces, wherever it lies: an `Audio`, or a file on disk.
+
+    The fields are those of `Audio`. Two threads may read at once.
+    """
+
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def start_s(self) -> float: ...
+    @property
+    def duration_s(self) -> float: ...
+    @property
+    def transcript(self) -> Transcript: ...
+    @property
+    def time_map(self) -> TimeMap: ...
+
+    def read(self, first: int, end: int) -> Samples:
+        """The samples of frames first to end, (channels, frames)."""
+        ...
+
+
+def blocks(sound: Sound) -> Iterator[Samples]:
+    """All of a sound in order, `BLOCK_FRAMES` at a time, the last one shorter."""
+    for first in range(0, sound.frames, BLOCK_FRAMES):
+        yield sound.read(first, min(first + BLOCK_FRAMES, sound.frames))
+
+
+class Digest:
+    """The digest of a sound that comes in blocks, of any lengths."""
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256()
+
+    def update(self, samples: Samples) -> None:
+        """The next samples, (channels, frames)."""
+        # Frame by frame: the order in which a file has them, so that none need be held.
+        self._hasher.update(np.ascontiguousarray(samples.T).data)
+
+    def value(self, sound: Sound, speaker_f0_hz: float = 0.0) -> str:
+        """Of everything that came, with the facts of the sound whose samples they were."""
+        facts = f"{sound.channels} {sound.frames} {sound.sample_rate} {sound.start_s!r} "
+        facts += f"{sound.transcript!r} {speaker_f0_hz!r} {sound.time_map!r}"
+        hasher = self._hasher.copy()
+        hasher.update(facts.encode("utf-8", "surrogatepass"))
+        return hasher.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +142,14 @@ class Audio:
         """The same place and words with other samples, (channels, frames)."""
         return replace(self, samples=np.asarray(samples, dtype=np.float32))
 
+    def read(self, first: int, end: int) -> Samples:
+        """The samples of frames first to end, (channels, frames)."""
+        return self.samples[:, first:end]
+
     @cached_property
     def digest(self) -> str:
         """sha256 of samples, shape, rate, start, words and the rest: equal when all of it is."""
-        head = f"{self.samples.shape} {self.sample_rate} {self.start_s!r} {self.transcript!r}"
-        head += f" {self.speaker_f0_hz!r} {self.time_map!r}"
-        hasher = hashlib.sha256(head.encode())
-        hasher.update(self.samples.data)
-        return hasher.hexdigest()
+        digest = Digest()
+        for block in blocks(self):
+            digest.update(block)
+        return digest.value(self, self.speaker_f0_hz)

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from stepedit_fx.audio import Audio, Samples
+from stepedit_fx.audio import BLOCK_FRAMES, Audio, Samples
 from stepedit_fx.errors import FileError, ReadError, did_you_mean
 from stepedit_fx.files.ogg import ogg_fault
 from stepedit_fx.files.riff import Header, read_header
@@ -30,10 +31,6 @@ MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
 
 _FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"})
-# Small, so that a broken file is known to be good up to nearly its break.
-_BLOCK_FRAMES = 65_536
-# soundfile seeks after every block, and a seek costs mp3 the bits it borrows from earlier frames.
-_SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "AIFF", "FLAC"})
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a flac stream of unknown length is above this
 _MAX_START_S = 7 * 24 * 3600.0  # a broadcast-wave time counts from midnight; more is rubbish
 _MP3_TAG_BYTES = 8_192  # the Xing/Info tag stands in the first frame, after any ID3v2 tag
@@ -74,13 +71,50 @@ def read_audio(path: Path | str, *, max_duration_s: float | None = None) -> Audi
     Raises ReadError for a file that is missing, empty, truncated, no recording, longer than
     max_duration_s (found before decoding), outside 8 to 192 kHz, or that holds NaN.
     """
-    path = Path(path)
-    with _open(path) as file:
-        info = _inspect(path, file)
-        _check_duration(info, max_duration_s)
-        samples = _decode(info, file)
+    info = probe(path)
+    check_duration(info, max_duration_s)
+    try:
+        samples: Samples = np.empty((info.channels, info.frames), np.float32)
+    except MemoryError as error:
+        raise ReadError.of(
+            info.path,
+            f"{_length(info.duration_s)} do not fit in memory",
+            "Cut it into shorter files.",
+        ) from error
+    done = 0
+    for block in read_blocks(info):
+        samples[:, done : done + block.shape[1]] = block
+        done += block.shape[1]
+    if done < info.frames:
+        samples = samples[:, :done].copy()
     samples.setflags(write=False)  # ours alone, so that Audio need not copy it
     return Audio(samples, info.sample_rate, start_s=info.start_s)
+
+
+def read_blocks(info: FileInfo) -> Iterator[Samples]:
+    """All samples of a recording that was probed, a block at a time, (channels, frames).
+
+    They are fewer than info.frames only in an mp3 without a length tag, whose header guesses.
+    Raises ReadError for a file that is damaged or cut short, or that holds NaN.
+    """
+    done = 0
+    try:
+        with _sound(info.path) as sound:
+            while done < info.frames:
+                # Short blocks, so that a broken file is known to be good up to nearly its break.
+                block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+                if len(block) == 0:
+                    break
+                _check_finite(info, block, done)
+                block = block[: info.frames - done]
+                yield block.T
+                done += len(block)
+    except soundfile.LibsndfileError as error:
+        raise _cut_short(info.path, f"about {done}", info.frames) from error
+    if done < info.frames:
+        with _open(info.path) as file:
+            if info.format != "MP3" or _has_mp3_length(file):
+                raise _cut_short(info.path, f"{done}", info.frames)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -128,9 +162,20 @@ def _inspect(path: Path, file: BinaryIO) -> FileInfo:
     return FileInfo(path, rate, channels, frames, kind, subtype, _start_s(path, header, rate))
 
 
+class _Straight(soundfile.SoundFile):  # type: ignore[misc]
+    """Read from start to end and never sought in.
+
+    soundfile seeks after every block it reads, to where it is already; that costs mp3 the bits it
+    borrows from earlier frames, and its samples would come out different.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _sound(path: Path) -> soundfile.SoundFile:
     # As bytes: soundfile cannot encode a name that is not UTF-8, which a Unix disk may hold.
-    return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+    return _Straight(path if os.name == "nt" else os.fsencode(path))
 
 
 def _check_whole(path: Path, file: BinaryIO, header: Header | None, kind: str, frames: int) -> None:
@@ -170,7 +215,7 @@ def _start_s(path: Path, header: Header | None, rate: int) -> float:
     return start_s
 
 
-def _check_duration(info: FileInfo, max_duration_s: float | None) -> None:
+def check_duration(info: FileInfo, max_duration_s: float | None) -> None:
     if max_duration_s is not None and info.duration_s > max_duration_s:
         raise ReadError.of(
             info.path,
@@ -187,41 +232,6 @@ def _length(duration_s: float) -> str:
     return (
         f"{hours} h {minutes:02} min {seconds:02} s" if hours else f"{minutes} min {seconds:02} s"
     )
-
-
-def _decode(info: FileInfo, file: BinaryIO) -> Samples:
-    try:
-        samples: Samples = np.empty((info.channels, info.frames), np.float32)
-        done = _fill(samples, info)
-    except MemoryError as error:
-        raise ReadError.of(
-            info.path,
-            f"{_length(info.duration_s)} do not fit in memory",
-            "Cut it into shorter files.",
-        ) from error
-    if done < info.frames:
-        if info.format != "MP3" or _has_mp3_length(file):
-            raise _cut_short(info.path, f"{done}", info.frames)
-        samples = samples[:, :done].copy()  # without a length tag the header only guessed
-    return samples
-
-
-def _fill(samples: Samples, info: FileInfo) -> int:
-    """Decode into ``samples``; the frames that were there."""
-    done = 0
-    step = _BLOCK_FRAMES if info.format in _SEEKABLE else info.frames
-    try:
-        with _sound(info.path) as sound:
-            while done < info.frames:
-                block = sound.read(step, dtype="float32", always_2d=True)  # (frames, channels)
-                if len(block) == 0:
-                    break
-                _check_finite(info, block, done)
-                samples[:, done : done + len(block)] = block.T
-                done += len(block)
-    except soundfile.LibsndfileError as error:
-        raise _cut_short(info.path, f"about {done}", info.frames) from error
-    return done
 
 
 def _check_finite(info: FileInfo, block: NDArray[np.float32], first: int) -> None:

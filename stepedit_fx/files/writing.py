@@ -1,4 +1,4 @@
-"""`Audio` to files that appear whole or not at all.
+"""Sound to files that appear whole or not at all.
 
 libsndfile (through soundfile) encodes flac, ogg and mp3. Wav is written here, because soundfile
 can write no broadcast-wave time and puts the date into its float files.
@@ -20,14 +20,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from stepedit_fx.atomic import atomic_write
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Samples, Sound, blocks
 from stepedit_fx.errors import WriteError, did_you_mean
 from stepedit_fx.files.riff import wave_header
 
 logger = logging.getLogger(__name__)
-
-# Not longer: libsndfile's Vorbis encoder keeps a block on the stack and crashes on a long one.
-_BLOCK_FRAMES = 65_536
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ def check_writable(path: Path | str, subtype: str | None = None) -> str:
     return _choose(Path(path), subtype)[1]
 
 
-def write_audio(path: Path | str, audio: Audio, *, subtype: str | None = None) -> None:
+def write_audio(path: Path | str, audio: Sound, *, subtype: str | None = None) -> None:
     """Write wav, flac, ogg or mp3, by the path's ending, atomically; missing folders are made.
 
     subtype: wav PCM_24 (default), PCM_16, PCM_32, PCM_U8, FLOAT or DOUBLE; flac PCM_24
@@ -97,13 +94,14 @@ def write_audio(path: Path | str, audio: Audio, *, subtype: str | None = None) -
     form, subtype = _choose(path, subtype)
     _check_fits(path, form, audio)
     coding = form.codings[subtype]
-    if not coding.float_bytes:
-        _warn_if_clipped(path, audio)
+    heard = _Heard(audio)
     with atomic_write(path) as file:
         if form is _WAV:
-            _write_wav(file, audio, coding)
+            _write_wav(file, heard, coding)
         else:
-            _encode(path, file, audio, form, subtype)
+            _encode(path, file, heard, form, subtype)
+    if not coding.float_bytes:
+        _warn_if_clipped(path, heard.peak)
 
 
 def _choose(path: Path, subtype: str | None) -> tuple[_Format, str]:
@@ -124,7 +122,7 @@ def _choose(path: Path, subtype: str | None) -> tuple[_Format, str]:
     return form, subtype
 
 
-def _check_fits(path: Path, form: _Format, audio: Audio) -> None:
+def _check_fits(path: Path, form: _Format, audio: Sound) -> None:
     if audio.frames == 0:
         raise WriteError.of(
             path, "there are no samples to write", "Check the edits that shorten: vad, speed."
@@ -144,20 +142,28 @@ def _check_fits(path: Path, form: _Format, audio: Audio) -> None:
         )
 
 
-def _warn_if_clipped(path: Path, audio: Audio) -> None:
-    if audio.peak > 1.0:
-        over_db = 20 * math.log10(audio.peak)
+class _Heard:
+    """A sound on its way into a file, once from start to end. peak: of what has passed so far."""
+
+    def __init__(self, sound: Sound) -> None:
+        self.sound = sound
+        self.peak = 0.0
+
+    def __iter__(self) -> Iterator[Samples]:
+        """The samples as a file has them, (frames, channels), a block at a time."""
+        for block in blocks(self.sound):
+            self.peak = max(self.peak, float(block.max()), -float(block.min()))
+            yield block.T
+
+
+def _warn_if_clipped(path: Path, peak: float) -> None:
+    if peak > 1.0:
+        over_db = 20 * math.log10(peak)
         logger.warning(
             "%s: clipped, its peak is %.1f dB over full scale; lower the gain or write FLOAT",
             path,
             over_db,
         )
-
-
-def _blocks(audio: Audio) -> Iterator[NDArray[np.float32]]:
-    """The samples as a file has them, (frames, channels), a block at a time."""
-    for first in range(0, audio.frames, _BLOCK_FRAMES):
-        yield audio.samples[:, first : first + _BLOCK_FRAMES].T
 
 
 def _to_integers(block: NDArray[np.float32], bits: int) -> NDArray[np.int32]:
@@ -167,7 +173,8 @@ def _to_integers(block: NDArray[np.float32], bits: int) -> NDArray[np.int32]:
     return np.clip(scaled, -scale, scale - 1, out=scaled).astype(np.int32)
 
 
-def _write_wav(file: BinaryIO, audio: Audio, coding: _Coding) -> None:
+def _write_wav(file: BinaryIO, heard: _Heard, coding: _Coding) -> None:
+    audio = heard.sound
     sample_bytes = coding.float_bytes or coding.bits // 8
     header = wave_header(
         sample_rate=audio.sample_rate,
@@ -178,7 +185,7 @@ def _write_wav(file: BinaryIO, audio: Audio, coding: _Coding) -> None:
         start=max(0, round(audio.start_s * audio.sample_rate)),
     )
     file.write(header)
-    for block in _blocks(audio):
+    for block in heard:
         if coding.float_bytes:
             file.write(block.astype(f"<f{coding.float_bytes}", order="C").tobytes())
         else:
@@ -231,7 +238,7 @@ class _Sink(io.RawIOBase):
         return self._file.tell() if self.error is None else 0
 
 
-def _encode(path: Path, file: BinaryIO, audio: Audio, form: _Format, subtype: str) -> None:
+def _encode(path: Path, file: BinaryIO, heard: _Heard, form: _Format, subtype: str) -> None:
     """Have libsndfile write the samples, in a thread, for as long as nobody interrupts.
 
     Ctrl-C is raised in the main thread, wherever that is; inside what libsndfile calls back it
@@ -239,7 +246,7 @@ def _encode(path: Path, file: BinaryIO, audio: Audio, form: _Format, subtype: st
     """
     sink = _Sink(file)
     with ThreadPoolExecutor(1) as pool:
-        encoding = pool.submit(_encode_to, sink, audio, form, subtype)
+        encoding = pool.submit(_encode_to, sink, heard, form, subtype)
         try:
             encoding.result()
         except soundfile.LibsndfileError as error:
@@ -254,18 +261,18 @@ def _encode(path: Path, file: BinaryIO, audio: Audio, form: _Format, subtype: st
         raise sink.error
 
 
-def _encode_to(sink: _Sink, audio: Audio, form: _Format, subtype: str) -> None:
+def _encode_to(sink: _Sink, heard: _Heard, form: _Format, subtype: str) -> None:
     bits = form.codings[subtype].bits
     with soundfile.SoundFile(
         sink,
         "w",
-        samplerate=audio.sample_rate,
-        channels=audio.channels,
+        samplerate=heard.sound.sample_rate,
+        channels=heard.sound.channels,
         format=form.name,
         subtype=subtype,
         **dict(form.quality),
     ) as sound:
-        for block in _blocks(audio):
+        for block in heard:
             if sink.error is not None:
                 break
             if bits:  # libsndfile truncates floats; it takes integers from the top bit down
