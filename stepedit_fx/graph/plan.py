@@ -18,6 +18,7 @@ from stepedit_fx.nodes.base import Context, EditNode, Node
 from stepedit_fx.nodes.clone import Clone
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
+from stepedit_fx.speech import Transcript
 from stepedit_fx.store.keys import digest, file_digest
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def make_plan(
     path = Path(source) if isinstance(source, str | Path) else None
     _check_source(graph, source)
     recordings = dict(_recordings(graph, steps, source, engine))
+    steps = _with_words_placed(steps, recordings) if recordings else steps
     planned = _share_equal(steps, graph, engine, recordings)
     if recordings or not _inputs(steps):
         planned = _placed(planned, graph, path, out_dir, index)
@@ -158,6 +160,22 @@ def _recordings(
         except StepEditError as error:
             error.node = error.node or step_id
             raise
+
+
+def _with_words_placed(steps: Sequence[Step], recordings: Mapping[str, Audio]) -> list[Step]:
+    """The steps with what they say in words of the recording said in its seconds."""
+    spoken: dict[str, Transcript] = {}
+    placed = []
+    for step in steps:
+        first = step.sources[0] if step.sources else ""
+        known = recordings.get(step.id)
+        spoken[step.id] = known.transcript if known else spoken.get(first, Transcript())
+        try:
+            placed.append(replace(step, node=step.node.resolved(spoken[step.id])))
+        except StepEditError as error:
+            error.node = error.node or step.id
+            raise
+    return placed
 
 
 def _share_equal(
