@@ -93,9 +93,13 @@ def speech_threshold_db(level_db: Track) -> float:
     return float(min(threshold, top - 10.0))
 
 
-def find_pauses(level_db: Track, f0: Track) -> Spans:
-    """Spans of at least 150 ms with neither speech level nor voicing."""
-    quiet = (level_db < speech_threshold_db(level_db)) & (f0 <= 0)
+def find_pauses(level_db: Track, f0: Track, threshold_db: float | None = None) -> Spans:
+    """Spans of at least 150 ms with neither speech level nor voicing.
+
+    threshold_db: speech's level, None for `speech_threshold_db`.
+    """
+    speech_db = speech_threshold_db(level_db) if threshold_db is None else threshold_db
+    quiet = (level_db < speech_db) & (f0 <= 0)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(int), [0]])))
     spans = edges.reshape(-1, 2)
     return tuple((int(a), int(b)) for a, b in spans if (b - a) * FRAME_S >= MIN_PAUSE_S)

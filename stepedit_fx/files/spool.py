@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +45,7 @@ class Spool:
     channels: int
     frames: int
     start_s: float = 0.0
-    transcript: Transcript = Transcript()
+    transcript: Transcript = field(default_factory=Transcript)
     time_map: TimeMap = ()
 
     @property

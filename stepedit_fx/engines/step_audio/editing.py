@@ -14,13 +14,6 @@ from stepedit_fx.engines.step_audio.generation import Generated, Request, genera
 from stepedit_fx.engines.step_audio.networks import Networks, in_batches
 from stepedit_fx.engines.step_audio.prompts import clone_prompt, edit_prompt
 from stepedit_fx.engines.step_audio.sampling import Sampling
-from stepedit_fx.engines.step_audio.segments import (
-    cut_sentences,
-    cut_text,
-    cut_text_with_sounds,
-    share_words,
-    spoken_s,
-)
 from stepedit_fx.engines.step_audio.takes import (
     Around,
     Segment,
@@ -31,6 +24,13 @@ from stepedit_fx.engines.step_audio.takes import (
 )
 from stepedit_fx.engines.step_audio.vocabulary import GROUP, GROUP_S, Codes, from_lm
 from stepedit_fx.errors import Cancelled, RequestError
+from stepedit_fx.segments import (
+    cut_sentences,
+    cut_text,
+    cut_text_with_sounds,
+    share_words,
+    spoken_s,
+)
 from stepedit_fx.speech import Edit, Speech, Transcript
 from stepedit_fx.tags import DIALECTS, SOUNDS, parse_sounds, split_words
 

@@ -12,10 +12,10 @@ from stepedit_fx.audio import Audio
 from stepedit_fx.engines.step_audio.features import prompt_mel
 from stepedit_fx.engines.step_audio.networks import Networks, in_batches
 from stepedit_fx.engines.step_audio.preparation import Prepared, prepare
-from stepedit_fx.engines.step_audio.segments import Span, cut_at_pauses
 from stepedit_fx.engines.step_audio.takes import Around, Reference, Segment, Source, pack
 from stepedit_fx.engines.step_audio.vocabulary import GROUP, GROUP_S, Codes, mix
 from stepedit_fx.errors import EngineError
+from stepedit_fx.segments import Span, cut_at_pauses, level_of
 from stepedit_fx.speech import Place, Speech
 
 MOST_AT_ONCE = 16  # segments of up to 28 s
@@ -48,7 +48,7 @@ def encode(networks: Networks, takes: Sequence[Audio]) -> list[Speech]:
 def _clips(take: Audio) -> list[_Clip]:
     """The segments of a recording that hold speech. Raises EngineError where none does."""
     mono = take.mono()
-    spans = cut_at_pauses(mono, take.sample_rate)
+    spans = cut_at_pauses(level_of(take), take.frames, take.sample_rate)
     found, silent = [], None
     for start, end in spans:
         try:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepedit_fx.engines.step_audio import segments as s
+from stepedit_fx import segments as s
+from stepedit_fx.audio import Audio
 from stepedit_fx.speech import Transcript, Word
 from stepedit_fx.tags import SOUNDS, parse_sounds, split_words
 
@@ -26,12 +27,18 @@ def bursts(*lengths_s: float, pause_s: float = 0.4) -> np.ndarray:
     return np.concatenate(parts).astype(np.float32)
 
 
+def cut(mono: np.ndarray, longest_s: float = s.LONGEST_S) -> list[s.Span]:
+    """Where a take of one channel is cut."""
+    audio = Audio(np.atleast_2d(mono), RATE)
+    return s.cut_at_pauses(s.level_of(audio), audio.frames, RATE, longest_s)
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.floats(0.5, 40), min_size=1, max_size=6))
 def test_segments_cover_a_take_and_none_is_too_long(lengths_s: list[float]) -> None:
     """Not a sample of a chapter may be lost or said twice, and the model must take every part."""
     mono = bursts(*lengths_s)
-    spans = s.cut_at_pauses(mono, RATE)
+    spans = cut(mono)
     assert spans[0][0] == 0
     assert spans[-1][1] == len(mono)
     assert all(a[1] == b[0] for a, b in pairwise(spans))
@@ -41,15 +48,15 @@ def test_segments_cover_a_take_and_none_is_too_long(lengths_s: list[float]) -> N
 def test_a_long_take_is_cut_in_its_pauses() -> None:
     """A cut inside a word would be heard."""
     mono = bursts(9, 9, 9, 9, 9)
-    cuts = [end for _, end in s.cut_at_pauses(mono, RATE)[:-1]]
+    cuts = [end for _, end in cut(mono)[:-1]]
     assert cuts
-    for cut in cuts:
-        assert not mono[cut - RATE // 10 : cut + RATE // 10].any()
+    for at in cuts:
+        assert not mono[at - RATE // 10 : at + RATE // 10].any()
 
 
 def test_a_short_take_is_one_segment() -> None:
     mono = bursts(9, 9)
-    assert s.cut_at_pauses(mono, RATE) == [(0, len(mono))]
+    assert cut(mono) == [(0, len(mono))]
 
 
 def test_words_with_times_go_where_they_are_spoken() -> None:
@@ -136,13 +143,12 @@ def test_a_text_with_other_words_than_were_spoken_is_cut_all_the_same(
 @pytest.mark.parametrize("longest_s", [4.0, s.LONGEST_S])
 def test_the_last_segment_is_no_sliver(longest_s: float) -> None:
     """0.3 s of speech alone cannot be tokenized, and would stay as it was amid the edit."""
-    rate = 8000
-    frames = round((longest_s + 0.3) * rate)
+    frames = round((longest_s + 0.3) * RATE)
     mono = np.random.default_rng(0).normal(0, 0.1, frames).astype(np.float32)
-    mono[-round(0.7 * rate) : -round(0.2 * rate)] = 0  # a pause just before the end
-    spans = s.cut_at_pauses(mono, rate, longest_s)
+    mono[-round(0.7 * RATE) : -round(0.2 * RATE)] = 0  # a pause just before the end
+    spans = cut(mono, longest_s)
     shortest_s = min(s.SHORTEST_S, longest_s / 2)
-    assert all((end - start) / rate >= shortest_s - 0.1 for start, end in spans)
+    assert all((end - start) / RATE >= shortest_s - 0.1 for start, end in spans)
 
 
 def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:
