@@ -82,6 +82,7 @@ class Chain(MutableSequence[Step]):
         if isinstance(self._engine, str):
             self._engine = open_engine(self._engine)
         engine = self._engine
+        steps = [step.resolved(audio.transcript) for step in steps]
         for step in steps:
             check_offered(engine, step.edit())
         digest, speech = self._encoded.get(run, ("", None))

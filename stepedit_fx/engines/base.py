@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from importlib import import_module
 from typing import ClassVar, Protocol
 
@@ -105,7 +106,9 @@ def open_engine(kind: str = "parametric", **settings: object) -> Engine:
 
 
 def check_offered(engine: Engine, edit: Edit) -> None:
-    """Raise TagError unless the edit's kind, tag and sounds exist and the engine does them."""
+    """Raise TagError unless the edit's kind, tags and sounds exist and the engine does them."""
+    for _, value in edit.values:
+        check_offered(engine, replace(edit, value=value, values=()))
     offers = engine.offers
     if edit.kind in offers and edit.value in offers[edit.kind]:
         sounds = parse_sounds(edit.text)[1] if edit.kind == "paralinguistic" else ()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from stepedit_fx.engines.base import Engine, check_offered
 from stepedit_fx.errors import Problem, RequestError, TagError, did_you_mean
 from stepedit_fx.graph.parts import Part
-from stepedit_fx.graph.tree import Mark, Scalar, locate
+from stepedit_fx.graph.tree import Mark, Scalar, find, locate
 from stepedit_fx.nodes import Node
 from stepedit_fx.nodes.base import EditNode
 from stepedit_fx.nodes.clone import Clone
@@ -120,14 +120,18 @@ def check_offers(item: Built, engine: Engine | None) -> Iterator[Problem]:
     edit = _edit_of(item)
     if edit is None:
         return
-    try:
-        if engine is None:
-            check_tag(edit.kind, edit.value)
-        else:
-            check_offered(engine, edit)
-    except TagError as error:
-        written = item.part.fields.get(item.part.cls.main) if item.part.cls else None
-        yield (written.mark if written else item.part.mark).problem(str(error))
+    written = item.part.fields.get(item.part.cls.main) if item.part.cls else None
+    for value in dict.fromkeys(value for _, value in edit.values) or (edit.value,):
+        try:
+            if engine is None:
+                check_tag(edit.kind, value)
+            else:
+                check_offered(engine, replace(edit, value=value, values=()))
+        except TagError as error:
+            found = find(written, value) if written else None
+            yield (found.mark if found else written.mark if written else item.part.mark).problem(
+                str(error)
+            )
 
 
 def _edit_of(item: Built) -> Edit | None:

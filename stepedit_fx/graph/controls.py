@@ -24,6 +24,7 @@ from stepedit_fx.errors import NotFound, RequestError, did_you_mean
 from stepedit_fx.graph.spec import Graph, NodeSpec
 from stepedit_fx.nodes.base import Node
 from stepedit_fx.nodes.effects import Effects
+from stepedit_fx.nodes.keyframes import Keyframes, NumberOverTime, TagOverTime
 from stepedit_fx.nodes.mix import Mix
 from stepedit_fx.nodes.output import Output
 
@@ -42,7 +43,8 @@ class Control:
 
     node: the id of the graph's node it belongs to. kind: number and whole (low to high, in
     unit; curve is how a knob travels the range, linear or log), switch, choice (one of choices)
-    or text. is_smooth: a parameter of an effect that may glide without a click.
+    or text. is_smooth: a parameter of an effect that may glide without a click. is_keyed: a
+    field of a speech edit that takes keyframes; it cannot glide, but change within a render.
     """
 
     address: str
@@ -56,6 +58,7 @@ class Control:
     curve: str = "linear"
     choices: tuple[str, ...] = ()
     is_smooth: bool = False
+    is_keyed: bool = False
 
     def checked(self, value: object) -> Value:
         """The value as this control holds it: of its kind, and a number within its range.
@@ -179,6 +182,8 @@ def _fields(node_id: str, node: Node, engine: Engine) -> Iterator[tuple[Control,
         # A value that was not given (a mix without wet) has no knob: there is nothing it blends.
         if not isinstance(extra, dict) or not extra.get("live") or value is None:
             continue
+        if isinstance(value, Keyframes):  # stands at its start until somebody turns it
+            value = value.start
         limits = {
             side: float(getattr(meta, side))
             for meta in info.metadata
@@ -197,6 +202,7 @@ def _fields(node_id: str, node: Node, engine: Engine) -> Iterator[tuple[Control,
             limits.get("le", 1.0),
             str(extra.get("curve", "linear")),
             tuple(tag for tag in tags if tag),
+            is_keyed=any(isinstance(meta, NumberOverTime | TagOverTime) for meta in info.metadata),
         )
         yield control, control.checked(value)
 

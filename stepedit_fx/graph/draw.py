@@ -37,7 +37,7 @@ def label(step: Step) -> str:
     if node.main and (value := getattr(node, node.main)) not in ("", None):
         parts.append(_shown(node, value))
     if node.main != "strength" and (strength := getattr(node, "strength", 1)) != 1:
-        parts.append(f"{strength:g}")
+        parts.append(_shown(node, strength))
     if (iterations := getattr(node, "iterations", 1)) != 1:
         parts.append(f"x{iterations}")
     return _short(" ".join(parts)) + (" (bypassed)" if step.bypassed else "")

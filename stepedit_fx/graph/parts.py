@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from stepedit_fx.errors import Problem, did_you_mean
 from stepedit_fx.graph.tree import Map, Mark, Scalar, Seq, Tree
@@ -192,10 +193,17 @@ def _typed(
     cls: type[Node], path: list[str], typed: str, mark: Mark, problems: list[Problem]
 ) -> Tree:
     field = cls.model_fields.get(path[0])
-    if field is not None and field.annotation is str and len(path) == 1:
+    if field is not None and len(path) == 1 and _is_words(field.annotation, typed):
         # Words stay words: a text of "[Sigh]" is no list, a value of "no" no boolean.
         return Scalar(typed, mark) if typed[:1] not in ("'", '"') else read_value(typed, mark, [])
     return read_value(typed, mark, problems)
+
+
+def _is_words(annotation: object, typed: str) -> bool:
+    """Whether what was typed is words: for a text always, for a tag unless it is keyframes."""
+    return annotation is str or (
+        str in get_args(annotation) and typed.lstrip()[:1] not in ("[", "{")
+    )
 
 
 def _put(tree: Tree, path: list[str], value: Tree, mark: Mark, problems: list[Problem]) -> Tree:

@@ -94,8 +94,7 @@ def _fields(cls: type[Node], definitions: Schema) -> Schema:
     }
     if cls.kind in KINDS and KINDS[cls.kind].tags and "value" in properties:
         known = {"enum": list(KINDS[cls.kind].tags)}  # an engine may offer more
-        properties["value"]["anyOf"] = [known, {"type": "string"}]
-        properties["value"].pop("type", None)
+        properties["value"]["anyOf"].insert(0, known)
     return {
         "type": "object",
         "description": made.get("description", ""),

@@ -115,3 +115,11 @@ def locate(tree: Tree, path: tuple[int | str, ...]) -> Tree:
             return tree
         tree = found
     return tree
+
+
+def find(tree: Tree, value: ScalarValue) -> Scalar | None:
+    """The first scalar in a tree that is this value, None where there is none."""
+    if isinstance(tree, Scalar):
+        return tree if tree.value == value else None
+    inner = tree.items if isinstance(tree, Seq) else [item for _, _, item in tree.items]
+    return next((found for item in inner if (found := find(item, value))), None)

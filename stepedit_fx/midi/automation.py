@@ -1,7 +1,8 @@
 """A MIDI file as automation of a graph: ``--set`` texts, so that all else works as without MIDI.
 
-A parameter of an effect that may change over time gets keyframes. Everything else has one value
-for a whole render, so it may be set at the file's start and not later.
+A parameter of an effect that may change over time gets keyframes, and so does the strength or the
+tag of a speech edit. Everything else has one value for a whole render, so it may be set at the
+file's start and not later.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from stepedit_fx.midi.files import read_moves
 from stepedit_fx.midi.maps import MidiMap
 from stepedit_fx.midi.sources import TOP_7_BIT
 from stepedit_fx.nodes.effects import Effects
+from stepedit_fx.nodes.keyframes import At
+from stepedit_fx.nodes.keyframes import Keyframes as EditKeyframes
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ def automation_sets(graph: Graph, midi: Path, map: MidiMap) -> tuple[str, ...]:
         control, travel = controls[address], track.travel
         if control.is_smooth:
             changes[address] = _keyframes(control, travel, track, midi)
+        elif control.is_keyed:
+            changes[address] = _edit_keyframes(control, travel, track, midi)
         else:
             changes[address] = _static(control, track, midi)
     return _as_sets(graph, changes)
@@ -128,6 +133,31 @@ def _static(control: Control, track: _Track, midi: Path) -> Value:
 
 
 def _keyframes(control: Control, travel: Travel, track: _Track, midi: Path) -> Keyframes | Value:
+    points = _thinned(control, travel, track, midi)
+    if len({number for _, number in points}) == 1:
+        return control.checked(points[0][1])
+    return Keyframes(tuple(points))
+
+
+def _edit_keyframes(
+    control: Control, travel: Travel, track: _Track, midi: Path
+) -> EditKeyframes | Value:
+    """A speech edit's strength as it moves, or its tags from where each is chosen."""
+    points: list[tuple[At, float | str]]
+    if control.kind == "choice":
+        points = [(round(t, _DIGITS), str(control.checked(n))) for t, n in track.points]
+        points = [p for n, p in enumerate(points) if n == 0 or p[1] != points[n - 1][1]]
+    else:
+        points = list(_thinned(control, travel, track, midi))
+    if len({value for _, value in points}) == 1:
+        return control.checked(points[0][1])
+    return EditKeyframes(tuple(points))
+
+
+def _thinned(
+    control: Control, travel: Travel, track: _Track, midi: Path
+) -> list[tuple[float, float]]:
+    """The points that are needed to draw a track. Raises RequestError for too many."""
     times, numbers = (np.array(side) for side in zip(*_drawn(track.points), strict=True))
     kept = simplified(times, numbers, travel)
     if len(kept) > MAX_POINTS:
@@ -141,9 +171,7 @@ def _keyframes(control: Control, travel: Travel, track: _Track, midi: Path) -> K
         within = min(max(float(f"{number:.{_DIGITS}g}"), control.low), control.high)
         if not points or round(time_s, _DIGITS) > points[-1][0]:
             points.append((round(time_s, _DIGITS), within))
-    if len({number for _, number in points}) == 1:
-        return control.checked(points[0][1])
-    return Keyframes(tuple(points))
+    return points
 
 
 def _drawn(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -210,4 +238,5 @@ def _as_sets(graph: Graph, changes: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _text(value: object) -> str:
     """A value as YAML on one line, which JSON is."""
-    return json.dumps(value, ensure_ascii=False)
+    plain = value.data() if isinstance(value, EditKeyframes) else value
+    return json.dumps(plain, ensure_ascii=False)

@@ -14,6 +14,8 @@ from typing_extensions import Self
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import Engine
+from stepedit_fx.errors import RequestError
+from stepedit_fx.nodes.keyframes import AnyStrength, AnyTag, Holds, Keyframes, Line, Strength, Tag
 from stepedit_fx.speech import Edit, Speech, Transcript
 
 Value = Audio | Speech
@@ -133,14 +135,58 @@ class EditNode(Node):
 
     @abstractmethod
     def edit(self) -> Edit:
-        """The edit this node asks for."""
+        """The edit this node asks for; keyframes at words count once `resolved` has placed them."""
+
+    def resolved(self, transcript: Transcript) -> Self:
+        moved: dict[str, Any] = {
+            name: value.resolved(transcript) for name, value in self._keyframes().items()
+        }
+        tags = getattr(self, "value", None)
+        if isinstance(tags, Keyframes) and isinstance(tags.points[0][0], str):
+            # "From 'wonderful' on, happy" says that there is nothing before it.
+            strength = moved.get("strength", getattr(self, "strength", 1.0))
+            if not isinstance(strength, Keyframes):
+                strength = Keyframes(((0.0, strength),))
+            moved["strength"] = strength.from_on(float(moved["value"].points[0][0]))
+        return self.model_copy(update=moved) if moved else self
+
+    def within(self, start_s: float, end_s: float) -> Self:
+        cut = {name: value.within(start_s, end_s) for name, value in self._keyframes().items()}
+        return self.model_copy(update=cut) if cut else self
 
     def run(self, inputs: Sequence[Any], context: Context) -> Speech:
         edited: Speech = self.run_batch([inputs], context)[0]
         return edited
 
     def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
+        if any(value.has_words for value in self._keyframes().values()):
+            raise RequestError(
+                "its keyframes are at words, and nobody has placed them yet",
+                remedy="Call resolved() with the recording's transcript first.",
+            )
         return context.engine.edit([inputs[0] for inputs in batch], [self.edit()] * len(batch))
+
+    def _keyframes(self) -> dict[str, Keyframes]:
+        """The fields that change over time."""
+        return {name: value for name, value in self if isinstance(value, Keyframes)}
+
+
+def strength_of(field: float | Keyframes) -> dict[str, Any]:
+    """A strength as an `Edit` says it: the most there is of it, and how it goes over time."""
+    if not isinstance(field, Keyframes):
+        return {"strength": field}
+    most = max(float(number) for _, number in field.points)
+    line: Line = tuple((at, float(v)) for at, v in field.points if not isinstance(at, str))
+    return {"strength": most, "strengths": () if field.has_words else line}
+
+
+def value_of(field: str | Keyframes) -> dict[str, Any]:
+    """A tag as an `Edit` says it: the first, and where others take over."""
+    if not isinstance(field, Keyframes):
+        return {"value": field}
+    # Words that are not placed yet stand at the start: what matters of them is their tags.
+    holds: Holds = tuple((0.0 if isinstance(at, str) else at, str(v)) for at, v in field.points)
+    return {"value": holds[0][1], "values": holds}
 
 
 class TagNode(EditNode):
@@ -148,17 +194,17 @@ class TagNode(EditNode):
 
     main = "value"
 
-    value: str = param(help="The tag.")
-    strength: float = param(1.0, ge=0, le=1, help="How much of it: 0 nothing, 1 as the tag says.")
+    value: Tag = param(help="The tag.")
+    strength: Strength = param(1.0, help="How much of it: 0 nothing, 1 as the tag says.")
     iterations: int = param(1, ge=1, le=5, help="How many times over it is applied.")
 
     if TYPE_CHECKING:
 
         def __init__(
             self,
-            value: str,
+            value: AnyTag,
             *,
-            strength: float = 1.0,
+            strength: AnyStrength = 1.0,
             iterations: int = 1,
             bypass: bool = False,
             seed: int = 0,
@@ -167,8 +213,8 @@ class TagNode(EditNode):
     def edit(self) -> Edit:
         return Edit(
             self.kind,
-            self.value,
-            strength=self.strength,
             iterations=self.iterations,
             seed=self.seed,
+            **value_of(self.value),
+            **strength_of(self.strength),
         )

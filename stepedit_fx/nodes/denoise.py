@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stepedit_fx.nodes.base import EditNode, param
+from stepedit_fx.nodes.base import EditNode, param, strength_of
+from stepedit_fx.nodes.keyframes import Strength
 from stepedit_fx.speech import Edit
 
 
@@ -12,7 +13,7 @@ class Denoise(EditNode):
     kind = "denoise"
     main = "strength"
 
-    strength: float = param(1.0, ge=0, le=1, help="How much: 0 nothing, 1 all that can go.")
+    strength: Strength = param(1.0, help="How much: 0 nothing, 1 all that can go.")
 
     def edit(self) -> Edit:
-        return Edit("denoise", strength=self.strength, seed=self.seed)
+        return Edit("denoise", seed=self.seed, **strength_of(self.strength))

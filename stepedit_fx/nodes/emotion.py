@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stepedit_fx.nodes.base import TagNode, param
+from stepedit_fx.nodes.keyframes import Tag
 
 
 class Emotion(TagNode):
@@ -10,4 +11,4 @@ class Emotion(TagNode):
 
     kind = "emotion"
 
-    value: str = param(help="The emotion: happy, sad, angry, ..., or remove.")
+    value: Tag = param(help="The emotion: happy, sad, angry, ..., or remove.")

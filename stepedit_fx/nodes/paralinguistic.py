@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import field_validator
 
 from stepedit_fx.errors import TagError
-from stepedit_fx.nodes.base import EditNode, param
+from stepedit_fx.nodes.base import EditNode, param, strength_of
+from stepedit_fx.nodes.keyframes import AnyStrength, Strength
 from stepedit_fx.speech import Edit
 from stepedit_fx.tags import SOUNDS, parse_sounds
 
@@ -22,12 +23,12 @@ class Paralinguistic(EditNode):
     main = "text"
 
     text: str = param(help='What is said, with tags: "Well, [Sigh] you made it."')
-    strength: float = param(1.0, ge=0, le=1, help="How loud the sounds are: 0 nothing, 1 in full.")
+    strength: Strength = param(1.0, help="How loud the sounds are: 0 nothing, 1 in full.")
 
     if TYPE_CHECKING:
 
         def __init__(
-            self, text: str, *, strength: float = 1.0, bypass: bool = False, seed: int = 0
+            self, text: str, *, strength: AnyStrength = 1.0, bypass: bool = False, seed: int = 0
         ) -> None: ...
 
     @field_validator("text")
@@ -46,4 +47,4 @@ class Paralinguistic(EditNode):
         return text
 
     def edit(self) -> Edit:
-        return Edit("paralinguistic", text=self.text, strength=self.strength, seed=self.seed)
+        return Edit("paralinguistic", text=self.text, seed=self.seed, **strength_of(self.strength))

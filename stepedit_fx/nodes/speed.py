@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stepedit_fx.nodes.base import TagNode, param
+from stepedit_fx.nodes.keyframes import Tag
 
 
 class Speed(TagNode):
@@ -10,4 +11,4 @@ class Speed(TagNode):
 
     kind = "speed"
 
-    value: str = param(help="faster, slower, more faster or more slower.")
+    value: Tag = param(help="faster, slower, more faster or more slower.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stepedit_fx.nodes.base import TagNode, param
+from stepedit_fx.nodes.keyframes import Tag
 
 
 class Style(TagNode):
@@ -10,4 +11,4 @@ class Style(TagNode):
 
     kind = "style"
 
-    value: str = param(help="The style: whisper, child, radio, ..., or remove.")
+    value: Tag = param(help="The style: whisper, child, radio, ..., or remove.")

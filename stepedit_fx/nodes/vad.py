@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stepedit_fx.nodes.base import EditNode, param
+from stepedit_fx.nodes.base import EditNode, param, strength_of
+from stepedit_fx.nodes.keyframes import Strength
 from stepedit_fx.speech import Edit
 
 
@@ -12,7 +13,7 @@ class Vad(EditNode):
     kind = "vad"
     main = "strength"
 
-    strength: float = param(1.0, ge=0, le=1, help="How much of each silence: 0 none, 1 all of it.")
+    strength: Strength = param(1.0, help="How much of each silence: 0 none, 1 all of it.")
 
     def edit(self) -> Edit:
-        return Edit("vad", strength=self.strength, seed=self.seed)
+        return Edit("vad", seed=self.seed, **strength_of(self.strength))

@@ -148,12 +148,36 @@ def test_effects_are_reached_however_they_are_written(tmp_path: Path) -> None:
 
 
 def test_what_cannot_change_is_set_at_the_start(tmp_path: Path) -> None:
-    """A speech edit takes its strength from the file's start, and a later change is refused."""
+    """A switch takes its value from the file's start, and a later change is refused."""
+    assert sets(midi_file(tmp_path / "a.mid", cc(21, 127), cc(21, 127, 900))) == (
+        "rack.chain.1={\"Invert\": {}, \"bypass\": true}",
+    )
+    with pytest.raises(RequestError, match=r"node 'rack': .*moved at 0\.94 s"):
+        sets(midi_file(tmp_path / "b.mid", cc(21, 127), cc(21, 0, 900)))
+
+
+def test_a_speech_edit_moves_with_the_file(tmp_path: Path) -> None:
+    """Whoever draws an emotion's strength in a DAW gets it where it was drawn."""
     assert sets(midi_file(tmp_path / "a.mid", cc(20, 127), cc(20, 127, 900))) == (
         "mood.strength=1.0",
     )
-    with pytest.raises(RequestError, match=r"node 'mood': .*moved at 0\.94 s"):
-        sets(midi_file(tmp_path / "b.mid", cc(20, 127), cc(20, 0, 900)))
+    found = sets(midi_file(tmp_path / "b.mid", cc(20, 127), cc(20, 0, 960)))
+    assert found == ("mood.strength=[[0.0, 1.0], [0.999, 1.0], [1.0, 0.0]]",)
+    mood: Any = Graph.parse(GRAPH, sets=found).nodes["mood"].node
+    assert mood.edit().strengths == ((0.0, 1.0), (0.999, 1.0), (1.0, 0.0))
+
+
+def test_the_tag_of_an_edit_changes_with_the_file(tmp_path: Path) -> None:
+    """A program change in the middle of a take makes the voice sad from there on."""
+    map = """\
+version: 1
+mappings: [{source: {type: program_change}, target: /stepedit/node/mood/param/value}]
+"""
+    change = [mido.Message("program_change", program=n, time=t) for n, t in ((0, 0), (1, 960))]
+    tags = list(controls_of(Graph.parse(GRAPH))["/stepedit/node/mood/param/value"].choices)
+    (text,) = sets(midi_file(tmp_path / "a.mid", *change), map=map)
+    assert text == f'mood.value=[[0.0, "{tags[0]}"], [1.0, "{tags[1]}"]]'
+    Graph.parse(GRAPH, sets=[text])
 
 
 def test_a_resting_control_jumps_when_it_moves_again(tmp_path: Path) -> None:
