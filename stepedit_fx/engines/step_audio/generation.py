@@ -9,34 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers.cache_utils import DynamicCache
 
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
-from stepedit_fx.engines.step_audio.sampling import (
-    REPETITION_WINDOW,
-    Sampling,
-    bar,
-    barred_id,
-    draw,
-    slot_logits,
-)
-from stepedit_fx.engines.step_audio.vocabulary import (
-    AUDIO_TOKENS,
-    BEGIN_OF_TURN_ID,
-    END_OF_TURN_ID,
-    FIRST_AUDIO_ID,
-    GROUP,
-)
+from stepedit_fx.engines.step_audio.sampling import Sampling
+from stepedit_fx.engines.step_audio.token_loop import TokenLoop
+from stepedit_fx.engines.step_audio.vocabulary import AUDIO_TOKENS, FIRST_AUDIO_ID, GROUP
 from stepedit_fx.errors import EngineError, RequestError
 
 MOST_IDS = 8192  # prompt and answer; source: the published inference code
-PREFILL_IDS = 512  # of a prompt between two looks at whether to stop
 
 Stop = Literal["end", "budget", "cancelled"]
 Progress = Callable[[int, int], None]
@@ -56,6 +41,7 @@ class Request:
     seed: int
     min_groups: int = 1
     sampling: Sampling = field(default_factory=Sampling)
+    prefix: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,13 +65,16 @@ def generate(
     model: Step1ForCausalLM,
     requests: Sequence[Request],
     *,
+    loop: TokenLoop | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> list[Generated]:
     """Answer all requests as one batch; the same seed gives the same ids alone or in a batch.
 
-    progress: called after every step with the ids that each item has so far and the number of
-    items that go on. cancelled: asked before every step; a cancelled item keeps its whole groups.
+    loop: one of this model to use again, if it has room; it keeps what prompts share.
+    progress: called after every group with the ids that each item has so far and the number of
+    items that go on. cancelled: asked before every piece of a prompt and every group; a cancelled
+    item keeps its whole groups.
     Raises RequestError for a prompt without room for an answer, EngineError for a model whose
     logits are not finite or that has no audio ids.
     """
@@ -98,136 +87,79 @@ def generate(
     stopped = cancelled or (lambda: False)
     if not items:
         return []
+    places = max(len(item.request.prompt_ids) + item.most for item in items)
+    if loop is None or loop.rows < len(items) or loop.places < places:
+        loop = TokenLoop(model, len(items), places)
     with torch.inference_mode():
-        batch = _Batch(model, [item.prompt for item in items])
-        active = list(items)
-        logits = batch.prefill(stopped)
-        step = 0
-        while active and logits is not None and not stopped():
-            ids = _next_ids(logits, active, step % GROUP)
-            step += 1
-            for item, id_ in zip(active, ids, strict=True):
-                item.take(id_)
-            left = [row for row, item in enumerate(active) if item.stop is None]
-            if progress is not None:
-                progress(step, len(left))
-            if len(left) < len(active):
-                active = [active[row] for row in left]
-                batch.keep(left)
-            if active:
-                logits = batch.feed(torch.tensor([[item.ids[-1]] for item in active]))
+        _Run(loop, items, stopped, progress or (lambda step, left: None)).go()
     return [item.result() for item in items]
+
+
+class _Run:
+    """All items in one loop, from their prompts to their ends."""
+
+    def __init__(
+        self, loop: TokenLoop, items: Sequence[_Item], stopped: Cancelled, progress: Progress
+    ) -> None:
+        self.loop, self.stopped, self.progress = loop, stopped, progress
+        self.items = list(items)  # those that go on, in the order of the loop's rows
+
+    def go(self) -> None:
+        try:
+            if all(self._admitted(item) for item in self.items):
+                self._write()
+        finally:
+            while self.loop.active:
+                self._gone(self.loop.active - 1, None)
+
+    def _admitted(self, item: _Item) -> bool:
+        request = item.request
+        return self.loop.admit(
+            [int(id_) for id_ in request.prompt_ids],
+            least=request.min_groups * GROUP,
+            most=item.most,
+            seed=request.seed,
+            sampling=request.sampling,
+            prefix=request.prefix,
+            stopped=self.stopped,
+        )
+
+    def _write(self) -> None:
+        """Group by group: a turn ends at a group's first id, so one look in five is enough."""
+        step = 0
+        while self.loop.active and not self.stopped():
+            self.loop.advance()
+            self._let_go()
+            self.loop.advance(GROUP - 1)
+            self._let_go()
+            step += GROUP
+            self.progress(step, self.loop.active)
+
+    def _let_go(self) -> None:
+        for row in self.loop.ended():
+            self._gone(row, "end")
+
+    def _gone(self, row: int, stop: Stop | None) -> None:
+        """A row's item has its answer, and the last row its place."""
+        item = self.items[row]
+        item.ids = self.loop.written(row)
+        item.stop = "budget" if len(item.ids) == item.most else stop
+        self.loop.leave(row)
+        self.items[row] = self.items[self.loop.active]
 
 
 @dataclass
 class _Item:
-    """One request on its way."""
+    """One request on its way. most: ids of its answer."""
 
     request: Request
-    prompt: list[int]
-    groups: int  # at most
-    generator: torch.Generator
+    most: int
     ids: list[int] = field(default_factory=list)
     stop: Stop | None = None
-
-    def take(self, id_: int) -> None:
-        if id_ == END_OF_TURN_ID:
-            self.stop = "end"
-            return
-        self.ids.append(id_)
-        if len(self.ids) == self.groups * GROUP:
-            self.stop = "budget"
-
-    @property
-    def may_end(self) -> bool:
-        return len(self.ids) >= self.request.min_groups * GROUP
-
-    @property
-    def barred(self) -> int | None:
-        if not self.request.sampling.repetition_rule:
-            return None
-        missing = max(0, REPETITION_WINDOW - len(self.ids))
-        before = self.prompt[-missing:] if missing else []
-        return barred_id(before + self.ids[-REPETITION_WINDOW:])
-
-    def uniform(self) -> float:
-        return torch.rand((), generator=self.generator, dtype=torch.float64).item()
 
     def result(self) -> Generated:
         whole = len(self.ids) - len(self.ids) % GROUP
         return Generated(np.array(self.ids[:whole], np.int64), self.stop or "cancelled")
-
-
-def _next_ids(logits: Tensor, items: Sequence[_Item], slot: int) -> list[int]:
-    """The next id of each item; all items are at the same slot. logits: (B, vocabulary)."""
-    ids, found = slot_logits(logits, slot)
-    if slot == 0:  # the end of turn comes first there
-        early = torch.tensor([not item.may_end for item in items])
-        found[:, 0].masked_fill_(early, -torch.inf)
-    found = bar(found, ids, [item.barred for item in items])
-    columns = draw(
-        found, [item.request.sampling for item in items], [item.uniform() for item in items]
-    )
-    chosen: list[int] = ids[columns].tolist()
-    return chosen
-
-
-class _Batch:
-    """The model's state for the rows that still go on: padding on the left, then the cache."""
-
-    def __init__(self, model: Step1ForCausalLM, prompts: Sequence[Sequence[int]]) -> None:
-        self._model = model
-        # Where accelerate has offloaded the embedding, its hooks take ids from the CPU.
-        held: torch.device = cast("Any", model.get_input_embeddings()).weight.device
-        self._device = torch.device("cpu") if held.type == "meta" else held
-        self._cache = DynamicCache()
-        longest = max(map(len, prompts))
-        # Ids at places of padding are never seen; any will do.
-        self._prompt = torch.full((len(prompts), longest), BEGIN_OF_TURN_ID)
-        for row, prompt in enumerate(prompts):
-            self._prompt[row, longest - len(prompt) :] = torch.tensor(prompt)
-        self._padding = torch.tensor([longest - len(prompt) for prompt in prompts])
-
-    def prefill(self, stopped: Cancelled) -> Tensor | None:
-        """Logits after the prompts, (B, vocabulary); None where it was stopped on the way."""
-        logits = None
-        for start in range(0, self._prompt.shape[1], PREFILL_IDS):
-            if stopped():
-                return None
-            logits = self.feed(self._prompt[:, start : start + PREFILL_IDS])
-        return logits
-
-    def feed(self, ids: Tensor) -> Tensor:
-        """Logits after (B, T) more ids, (B, vocabulary)."""
-        length = self._cache.get_seq_length() + ids.shape[1]
-        valid = None
-        if bool(self._padding.any()):
-            valid = (torch.arange(length) >= self._padding[:, None]).to(self._device)  # (B, length)
-        out = self._model(
-            ids.to(self._device),
-            attention_mask=valid,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: Tensor = out.logits[:, -1]
-        return logits
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows, without the padding that none of them needs.
-
-        Every step copies the cache to append to it, so making it smaller at once always pays.
-        """
-        if not rows:
-            return
-        index = torch.tensor(rows)
-        self._padding = self._padding[index]
-        spare = int(self._padding.min())
-        self._padding = self._padding - spare
-        for layer in cast("list[Any]", self._cache.layers):  # of keys and values, all of them
-            at = index.to(layer.keys.device)
-            layer.keys = layer.keys[at, :, spare:]  # (B, G, places, D)
-            layer.values = layer.values[at, :, spare:]
 
 
 def _item(model: Step1ForCausalLM, place: int, request: Request) -> _Item:
@@ -252,9 +184,4 @@ def _item(model: Step1ForCausalLM, place: int, request: Request) -> _Item:
             f"than the {min(MOST_IDS, config.max_seq_len)} that the model takes",
             remedy="Shorten the recording or the text.",
         )
-    return _Item(
-        request=request,
-        prompt=prompt,
-        groups=min(request.max_groups, room),
-        generator=torch.Generator().manual_seed(request.seed),
-    )
+    return _Item(request, min(request.max_groups, room) * GROUP)

@@ -1,7 +1,7 @@
 """From logits to the next id: the slot's range, the repetition rule, the filters and the draw.
 
-All of it runs on the CPU in float64 and row by row, so that an item gets the same codes alone or
-in a batch, whatever the device of the model.
+All of it is tensor arithmetic in float64, row by row, on whatever device holds the logits: nothing
+waits for the host, and an item gets the same codes alone or in a batch.
 """
 
 from __future__ import annotations
@@ -12,12 +12,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID, FIRST_AUDIO_ID, SLOT_RANGES
-from stepedit_fx.errors import EngineError, RequestError
+from stepedit_fx.engines.step_audio.vocabulary import (
+    AUDIO_TOKENS,
+    END_OF_TURN_ID,
+    FIRST_AUDIO_ID,
+    GROUP,
+    SLOT_RANGES,
+)
+from stepedit_fx.errors import RequestError
 
 # Source: the published Step-Audio-EditX inference code.
 REPETITION_WINDOW = 10  # ids
 REPETITION_SHARE = 0.1  # of the window; a last id with more than this is barred
+# What may ever come next, a column each: the end of turn, then the audio ids.
+COLUMNS = 1 + AUDIO_TOKENS
+END_COLUMN = 0
 
 
 @dataclass(frozen=True)
@@ -49,90 +58,70 @@ class Sampling:
                     f"{name} {getattr(self, name)} is out of range", remedy=f"It must be {range_}."
                 )
 
+    def numbers(self) -> list[float]:
+        """As a row of `draw`'s settings."""
+        return [self.temperature, float(self.top_k), self.top_p, self.min_p]
 
-def barred_id(ids: Sequence[int]) -> int | None:
-    """The id that must not come next: the last one, if it repeats too often just before.
 
-    ids: prompt and generated ones, or at least the last ten of them.
+def audio_columns() -> Tensor:
+    """The id of every column, (COLUMNS,)."""
+    audio = torch.arange(FIRST_AUDIO_ID, FIRST_AUDIO_ID + AUDIO_TOKENS)
+    return torch.cat([torch.tensor([END_OF_TURN_ID]), audio])
+
+
+def slot_columns() -> Tensor:
+    """Which columns each slot of a group may hold, (GROUP, COLUMNS) bool; a turn ends at slot 0."""
+    allowed = torch.zeros(GROUP, COLUMNS, dtype=torch.bool)
+    for slot, (low, high) in enumerate(SLOT_RANGES):
+        allowed[slot, 1 + low : 2 + high] = True
+    allowed[0, END_COLUMN] = True
+    return allowed
+
+
+def repeats(window: Tensor) -> Tensor:
+    """Whether the last of each row's ten newest ids is among them too often, (B,) bool.
+
+    window: (B, REPETITION_WINDOW), the newest last. That id must not come next.
     """
-    window = list(ids[-REPETITION_WINDOW:])
-    if len(window) < REPETITION_WINDOW:
-        return None
-    often = window.count(window[-1]) > REPETITION_SHARE * REPETITION_WINDOW
-    return window[-1] if often else None
+    often = (window == window[:, -1:]).sum(dim=1)
+    return often > REPETITION_SHARE * REPETITION_WINDOW
 
 
-def slot_logits(logits: Tensor, slot: int) -> tuple[Tensor, Tensor]:
-    """The ids that a slot of a group may hold, and their logits on the CPU.
-
-    logits: (B, vocabulary), any device and dtype. slot: 0..4.
-    Returns ids (N,) ascending, and logits (B, N) float64; slot 0 has the end of turn first.
-    Raises EngineError if a logit is not finite.
-    """
-    low, high = (FIRST_AUDIO_ID + mixed for mixed in SLOT_RANGES[slot])
-    ids = torch.arange(low, high + 1)
-    found = logits[:, low : high + 1]
-    if slot == 0:
-        ids = torch.cat([torch.tensor([END_OF_TURN_ID]), ids])
-        found = torch.cat([logits[:, END_OF_TURN_ID : END_OF_TURN_ID + 1], found], dim=1)
-    found = found.to(torch.float32).cpu().to(torch.float64)  # MPS has no float64
-    if not bool(torch.isfinite(found).all()):
-        raise EngineError(
-            "the language model gives logits that are NaN or infinite",
-            remedy="Its weights are damaged (`stepedit-fx models check`), or float16 overflows: "
-            "choose bfloat16 or float32.",
-        )
-    return ids, found
-
-
-def bar(logits: Tensor, ids: Tensor, barred: Sequence[int | None]) -> Tensor:
-    """The logits with barred[b] at -inf in row b, unless nothing else is left in that row."""
-    out = logits.clone()
-    for row, id_ in enumerate(barred):
-        if id_ is None:
-            continue
-        left = out[row].masked_fill(ids == id_, -torch.inf)
-        if bool(torch.isfinite(left).any()):
-            out[row] = left
-    return out
-
-
-def draw(logits: Tensor, settings: Sequence[Sampling], uniforms: Sequence[float]) -> Tensor:
+def draw(logits: Tensor, settings: Tensor, uniforms: Tensor, *, ranked: bool = True) -> Tensor:
     """The column drawn in each row, (B,).
 
-    logits: (B, N) float64, at least one of a row finite. uniforms: one number in [0, 1) a row; the
-    column is where the cumulated probabilities, in the order of the columns, pass it.
+    logits: (B, N) float64, at least one of a row finite. settings: (B, 4), `Sampling.numbers`.
+    uniforms: (B,) in [0, 1); the column is where the cumulated probabilities, in the order of the
+    columns, pass it. ranked: False where no row has top_k or top_p, which saves sorting.
     """
-    temperature = _column([s.temperature for s in settings])
+    temperature, top_k, top_p, min_p = settings.to(torch.float64).unbind(dim=1)
     # A temperature near 0 must not make 0/0; exactly 0 is the argmax below.
     top = logits.max(dim=1, keepdim=True).values
-    shares = torch.softmax((logits - top) / temperature.clamp(min=1e-6), dim=1)
-    shares = shares * _kept(shares, settings)
-    cumulated = shares.cumsum(dim=1)
+    shares = torch.softmax((logits - top) / temperature.clamp(min=1e-6)[:, None], dim=1)
+    kept = shares >= min_p[:, None] * shares.max(dim=1, keepdim=True).values
+    if ranked:
+        kept &= _likeliest(shares, top_k[:, None], top_p[:, None])
+    cumulated = (shares * kept).cumsum(dim=1)
     total = cumulated[:, -1:]
     # Below the total in spite of rounding, so that a column of probability 0 is never drawn.
-    target = torch.minimum(_column(uniforms) * total, total.nextafter(torch.zeros_like(total)))
+    target = torch.minimum(uniforms[:, None] * total, total.nextafter(torch.zeros_like(total)))
     drawn = torch.searchsorted(cumulated, target, right=True)[:, 0]
-    return torch.where(temperature[:, 0] == 0, logits.argmax(dim=1), drawn)
+    return torch.where(temperature == 0, logits.argmax(dim=1), drawn)
 
 
-def _kept(shares: Tensor, settings: Sequence[Sampling]) -> Tensor:
-    """Which columns top-k, then top-p, then min-p leave in each row, (B, N) bool."""
-    kept = shares >= _column([s.min_p for s in settings]) * shares.max(dim=1, keepdim=True).values
-    if all(s.top_k == 0 and s.top_p == 1 for s in settings):
-        return kept
+def _likeliest(shares: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
+    """Which columns top-k, then top-p leave in each row, (B, N) bool."""
     order = shares.argsort(dim=1, descending=True, stable=True)
     ranked = shares.gather(1, order)
     size = ranked.shape[1]
-    top_k = _column([s.top_k or size for s in settings])
-    ranked = ranked * (torch.arange(size) < top_k)
+    among = torch.arange(size, device=shares.device) < torch.where(top_k == 0, size, top_k)
+    ranked = ranked * among
     before = ranked.cumsum(dim=1) - ranked  # what the likelier ones hold
-    top_p = _column([s.top_p for s in settings])
     # At top_p 1 nothing is cut, not even what rounding makes look superfluous.
     likely = (before < top_p * ranked.sum(dim=1, keepdim=True)) | (top_p == 1)
-    within = likely & (torch.arange(size) < top_k)
-    return kept & torch.zeros_like(kept).scatter(1, order, within)
+    return torch.zeros_like(likely).scatter(1, order, likely & among)
 
 
-def _column(values: Sequence[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)[:, None]  # (B, 1)
+def needs_ranking(samplings: Sequence[Sampling]) -> bool:
+    """Whether any of them asks for top_k or top_p."""
+    return any(s.top_k != 0 or s.top_p != 1 for s in samplings)

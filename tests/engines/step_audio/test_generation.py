@@ -11,11 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from stepedit_fx.engines.step_audio import generation
+from stepedit_fx.engines.step_audio import token_loop
 from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.generation import Generated, Request, generate, pass_seed
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
+from stepedit_fx.engines.step_audio.lm_cache import Step
 from stepedit_fx.engines.step_audio.sampling import Sampling
 from stepedit_fx.engines.step_audio.vocabulary import (
     END_OF_TURN_ID,
@@ -51,10 +53,10 @@ def loving(favourite: int) -> Step1ForCausalLM:
     """A model to which one id is always by far the likeliest."""
     model = tiny()
 
-    def prefer(_module: Any, _args: Any, _kwargs: Any, out: Any) -> None:
-        out.logits[..., favourite] = 80.0
+    def prefer(_module: Any, _args: Any, logits: Tensor) -> None:
+        logits[..., favourite] = 80.0
 
-    model.register_forward_hook(prefer, with_kwargs=True)
+    model.lm_head.register_forward_hook(prefer)
     return model
 
 
@@ -163,27 +165,28 @@ def test_the_repetition_rule_keeps_an_id_from_coming_thrice_in_ten() -> None:
 
 
 def test_finished_items_leave_the_batch(model: Step1ForCausalLM) -> None:
+    """Else a short take costs as much as the longest beside it."""
     seen: list[tuple[int, int]] = []
 
     def note(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        seen.append((args[0].shape[0], kwargs["past_key_values"].get_seq_length()))
+        if isinstance(kwargs["past_key_values"], Step):
+            seen.append((args[0].shape[0], args[1].shape[-1]))
 
     requests = [Request(tuple(range(5, 45)), 1, seed=0), Request((5, 6), 6, seed=1, min_groups=6)]
-    hook = model.register_forward_pre_hook(note, with_kwargs=True)
+    hook = model.model.layers[0].register_forward_pre_hook(note, with_kwargs=True)
     try:
         generate(model, requests)
     finally:
         hook.remove()
-    # Prefill, four ids together, then the short prompt alone and without the long one's padding.
-    assert seen[:5] == [(2, 0), *((2, 40 + n) for n in range(4))]
-    assert seen[5:] == [(1, 2 + n) for n in range(4, 29)]
+    # Five ids together, then the short prompt alone, not looking where the long one was.
+    assert seen == [*((2, 40 + n) for n in range(5)), *((1, 2 + n) for n in range(5, 30))]
 
 
 def test_a_long_prompt_goes_in_pieces_with_the_same_result(
     model: Step1ForCausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = generate(model, REQUESTS)
-    monkeypatch.setattr(generation, "PREFILL_IDS", 13)
+    monkeypatch.setattr(token_loop, "PREFILL_IDS", 13)
     assert all(map(same, whole, generate(model, REQUESTS)))
 
 
@@ -196,8 +199,8 @@ def after(calls: int) -> Callable[[], bool]:
 def test_cancelling_keeps_the_whole_groups_so_far(model: Step1ForCausalLM) -> None:
     long = [Request((5, 6), 20, seed=s, min_groups=20) for s in (1, 2)]
     whole = generate(model, long)
-    # One question before the prompt, then one before each id.
-    for calls, groups in [(0, 0), (1, 0), (1 + 4, 0), (1 + 5, 1), (1 + 13, 2)]:
+    # Two questions for each prompt (before and after its one piece), then one before each group.
+    for calls, groups in [(0, 0), (1, 0), (3, 0), (4, 0), (4 + 1, 1), (4 + 2, 2)]:
         answers = generate(model, long, cancelled=after(calls))
         for answer, full in zip(answers, whole, strict=True):
             assert answer.stop == "cancelled"
@@ -206,17 +209,16 @@ def test_cancelling_keeps_the_whole_groups_so_far(model: Step1ForCausalLM) -> No
 
 def test_what_ended_before_the_cancelling_keeps_its_end(model: Step1ForCausalLM) -> None:
     requests = [Request((5, 6), 1, seed=1), Request((5, 6), 20, seed=2, min_groups=20)]
-    short, long = generate(model, requests, cancelled=after(1 + 11))
+    short, long = generate(model, requests, cancelled=after(4 + 2))
     assert (short.stop, len(short.ids)) == ("budget", GROUP)
     assert (long.stop, len(long.ids)) == ("cancelled", 2 * GROUP)
 
 
-def test_progress_is_told_at_every_id(model: Step1ForCausalLM) -> None:
+def test_progress_is_told_at_every_group(model: Step1ForCausalLM) -> None:
     told: list[tuple[int, int]] = []
-    requests = [Request((5,), 1, seed=1), Request((5,), 2, seed=2, min_groups=2)]
+    requests = [Request((5,), 1, seed=1), Request((5,), 3, seed=2, min_groups=3)]
     generate(model, requests, progress=lambda step, active: told.append((step, active)))
-    wanted = [*((n, 2) for n in range(1, 5)), *((n, 1) for n in range(5, 10)), (10, 0)]
-    assert told == wanted
+    assert told == [(5, 1), (10, 1), (15, 0)]
 
 
 def test_nothing_asked_is_nothing_done(model: Step1ForCausalLM) -> None:
