@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.nodes.base import Context, Node
 from stepedit_fx.speech import Speech
+
+logger = logging.getLogger(__name__)
 
 
 class Encode(Node):
@@ -23,4 +26,15 @@ class Encode(Node):
         return made
 
     def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
+        for inputs in batch:
+            _warn(inputs[0])
         return list(context.engine.encode([inputs[0] for inputs in batch]))
+
+
+def _warn(audio: Audio) -> None:
+    """Say what is unusual about a recording; a stretch of a long one is not judged by itself."""
+    from stepedit_fx.inspection import findings
+
+    if not audio.speaker_f0_hz:
+        for found in findings(audio):
+            logger.warning("%s", found.words)
