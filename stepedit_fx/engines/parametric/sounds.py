@@ -22,6 +22,7 @@ Floats = NDArray[np.floating[Any]]
 ROOM_S = 0.09  # pause kept before and after a sound
 SNAP_S = 0.4  # a pause this near to the wanted place is the place
 PUNCTUATED_SNAP_S = 1.5  # where the text says that there is one
+VARIED_ST = 1.2  # from seed to seed, of every turn of a contour; under a fourth of the smallest rise
 
 
 def place_sound(sound: Sound, text: str, analysis: Analysis, word_starts: list[float]) -> int:
@@ -93,44 +94,55 @@ def _breathing(make: Speaker) -> tuple[Floats, float]:
     """A quick breath in: air through the mouth, opening towards its end."""
     time = make.seconds(0.42)
     share = time / time[-1]
-    dark, bright = make.air(len(time), 350, 1800), make.air(len(time), 1500, 6500)
-    return (dark * (1 - 0.5 * share) + bright * (0.5 + share)) * _swell(time, 0.22, 0.09), -16.0
+    # How far the mouth is open, and when the breath is at its fullest, is never twice the same.
+    opening = make.varied(1.0, 0.25)
+    dark = make.air(len(time), 350 * opening, 1800 * opening)
+    bright = make.air(len(time), 1500 * opening, 6500)
+    fullest_s = time[-1] * make.varied(0.55, 0.35)
+    air = dark * (1 - 0.5 * share) + bright * make.varied(1.0, 0.4) * (0.5 + share)
+    return air * _swell(time, fullest_s, 0.09), -16.0
 
 
 def _sigh(make: Speaker) -> tuple[Floats, float]:
-    """A breath let out: a soft voiced start that falls, then air that darkens."""
+    """A breath let out: air that is there at once, darkens and dies away."""
     time = make.seconds(0.95)
     share = time / time[-1]
-    air = make.air(len(time), 250, 1500) + make.air(len(time), 1200, 5000) * (1 - share)
-    voiced = make.voice(make.f0_hz * 2 ** (-5 * share / 12))
-    voiced *= np.clip(1 - time / 0.4, 0, 1) * 0.35 * _rms(air) / max(_rms(voiced), 1e-9)
-    return (air * (1 - share) ** 1.2 + voiced) * _swell(time, 0.1, 0.35), -13.0
+    opening = make.varied(1.0, 0.25)
+    dark = make.air(len(time), 250 * opening, 1500 * opening)
+    bright = make.air(len(time), 1200 * opening, 5000) * make.varied(1.0, 0.4)
+    air = dark + bright * (1 - share)
+    return air * (1 - share) ** make.varied(1.2, 0.35) * _swell(
+        time, make.varied(0.1, 0.4), 0.35
+    ), -13.0
 
 
 def _laughter(make: Speaker) -> tuple[Floats, float]:
-    """Breathy bursts, five a second, each shorter and lower (Bachorowski et al. 2001)."""
+    """Four to six breathy bursts, five a second, each shorter and lower (Bachorowski et al. 2001)."""
     bursts = []
-    count = int(make.rng.integers(4, 6))
+    count = int(make.rng.integers(4, 7))
+    # Bursts grow shorter and lower at a pace of their own in every laugh.
+    first_s, top_st, fall_st = make.varied(0.21, 0.08), make.varied(4.5, 0.4), make.varied(1.3, 0.4)
+    airy = make.varied(0.45, 0.4)
     for burst in range(count):
-        time = make.seconds(0.21 - 0.008 * burst)
+        time = np.arange(int((first_s - 0.008 * burst) * make.rate)) / make.rate
         h = make.air(len(time), 500, 5000) * np.exp(-time / 0.05)
-        contour = make.f0_hz * 2 ** ((4.5 - 1.3 * burst - 12 * time) / 12)
+        contour = make.f0_hz * 2 ** ((top_st - fall_st * burst - 12 * time) / 12)
         voiced = (
             make.voice(contour) * _swell(time, 0.05, 0.10) * np.clip((time - 0.02) / 0.03, 0, 1)
         )
         voiced /= max(_rms(voiced), 1e-9)
         h /= max(_rms(h), 1e-9)
         level = 0.82**burst if burst else 0.85
-        bursts.append((voiced + 0.45 * h) * level * _swell(time, 0.008, 0.03))
+        bursts.append((voiced + airy * h) * level * _swell(time, 0.008, 0.03))
     return np.concatenate(bursts), -4.0
 
 
 def _uhm(make: Speaker) -> tuple[Floats, float]:
     """A level vowel that closes into a nasal, a little below the speaker's usual pitch."""
     time = make.seconds(0.55)
-    contour = make.f0_hz * 2 ** ((-1.5 - 1.5 * time / time[-1]) / 12)
+    contour = _contour(make, time, (0, -1.5), (0.5, -2), (1, -3))
     vowel, nasal = make.voice(contour), make.nasal(contour)
-    closing = np.clip((time - 0.26) / 0.09, 0, 1)
+    closing = np.clip((time - time[-1] * make.varied(0.47, 0.3)) / 0.09, 0, 1)
     closing = closing * closing * (3 - 2 * closing)
     return (vowel * (1 - closing) + nasal * closing) * _swell(time, 0.05, 0.14), -5.0
 
@@ -139,9 +151,8 @@ def _surprise_oh(make: Speaker) -> tuple[Floats, float]:
     """A short "oh" that jumps up and falls: surprise is high and wide (Scherer 2003)."""
     time = make.seconds(0.42)
     contour = _contour(make, time, (0, 2), (0.3, 8), (1, -1))
-    return make.vowel(contour, [(0, "ah"), (0.25, "oh"), (1, "oo")]) * _swell(
-        time, 0.03, 0.14
-    ), -3.0
+    path = [(0.0, "ah"), (make.varied(0.25, 0.4), "oh"), (1.0, "oo")]
+    return make.vowel(contour, path) * _swell(time, 0.03, 0.14), -3.0
 
 
 def _surprise_ah(make: Speaker) -> tuple[Floats, float]:
@@ -149,7 +160,7 @@ def _surprise_ah(make: Speaker) -> tuple[Floats, float]:
     time = make.seconds(0.46)
     contour = _contour(make, time, (0, 0), (0.45, 8), (1, 4))
     voiced = make.vowel(contour, [(0, "ah"), (1, "ah")])
-    air = make.air(len(time), 500, 5000) * np.exp(-time / 0.05)
+    air = make.air(len(time), 500, 5000) * np.exp(-time / make.varied(0.05, 0.4))
     return (voiced + 0.5 * air * _rms(voiced) / max(_rms(air), 1e-9)) * _swell(
         time, 0.04, 0.16
     ), -3.0
@@ -159,7 +170,8 @@ def _surprise_wa(make: Speaker) -> tuple[Floats, float]:
     """A "wa": rounded lips that open, up and down again."""
     time = make.seconds(0.52)
     contour = _contour(make, time, (0, 0), (0.4, 9), (1, 1))
-    path = [(0.0, "oo"), (0.12, "oo"), (0.38, "ah"), (1.0, "ah")]
+    opens = make.varied(0.12, 0.4)
+    path = [(0.0, "oo"), (opens, "oo"), (opens + make.varied(0.26, 0.3), "ah"), (1.0, "ah")]
     return make.vowel(contour, path) * _swell(time, 0.05, 0.18), -3.0
 
 
@@ -174,7 +186,7 @@ def _question_ei(make: Speaker) -> tuple[Floats, float]:
     """An "eh?": up to the end, as questions go (Ohala 1984)."""
     time = make.seconds(0.42)
     contour = _contour(make, time, (0, -1), (0.3, 0), (1, 9))
-    path = [(0.0, "eh"), (0.45, "eh"), (1.0, "ee")]
+    path = [(0.0, "eh"), (make.varied(0.45, 0.3), "eh"), (1.0, "ee")]
     return make.vowel(contour, path) * _swell(time, 0.04, 0.10), -4.0
 
 
@@ -186,15 +198,16 @@ def _dissatisfaction_hnn(make: Speaker) -> tuple[Floats, float]:
     pressed = 1 + 0.25 * np.sign(
         np.sin(np.pi * np.cumsum(contour) / make.rate)
     )  # every other pulse
-    air = make.air(len(time), 250, 2500) * np.exp(-time / 0.07)
-    air *= 0.5 * _rms(hum) / max(_rms(air), 1e-9)
+    air = make.air(len(time), 250, 2500) * np.exp(-time / make.varied(0.07, 0.4))
+    air *= make.varied(0.5, 0.4) * _rms(hum) / max(_rms(air), 1e-9)
     return (hum * pressed + air) * _swell(time, 0.02, 0.2), -6.0
 
 
 def _contour(make: Speaker, time: Floats, *points: tuple[float, float]) -> Floats:
     """An f0 contour through (share of the time, semitones over the usual), no two alike."""
     shares = [share for share, _ in points]
-    heights = [st + make.rng.uniform(-0.7, 0.7) for _, st in points]
+    shares[1:-1] = [make.varied(share, 0.25) for share in shares[1:-1]]
+    heights = [st + make.rng.uniform(-VARIED_ST, VARIED_ST) for _, st in points]
     place = np.interp(time / time[-1], shares, np.arange(len(points)))
     before = np.minimum(place.astype(int), len(points) - 2)
     eased = 0.5 - 0.5 * np.cos(np.pi * (place - before))

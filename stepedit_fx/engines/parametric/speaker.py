@@ -34,6 +34,7 @@ VOWELS: dict[str, tuple[float, float, float]] = {
 }
 _MEAN_F3_HZ = 2480.0  # of the men above, over the vowels whose third formant moves little
 _BANDWIDTHS_HZ = (80.0, 100.0, 140.0)  # Klatt 1980
+VARIED_FORMANT = 0.06  # about the deviation within one speaker's vowel (Peterson & Barney 1952)
 _VOWEL_RATE = 12_000  # formants are shaped below 6 kHz; above there is air
 _LPC_ORDER = 14  # two for each kilohertz, and two for the tilt
 _STEP = 60  # samples at _VOWEL_RATE, 5 ms, between changes of the resonators
@@ -55,8 +56,12 @@ class Speaker:
         self.speech_rms = float(np.sqrt(np.mean(np.square(speech)))) if speech.size else 0.0
 
     def seconds(self, length: float) -> Floats:
-        """Time from 0 to `length` seconds, varied by up to 10 %."""
-        return np.arange(int(length * self.rng.uniform(0.9, 1.1) * self.rate)) / self.rate
+        """Time from 0 to `length` seconds, varied by up to 20 %."""
+        return np.arange(int(self.varied(length, 0.2) * self.rate)) / self.rate
+
+    def varied(self, value: float, share: float) -> float:
+        """A value up to this share of itself larger or smaller: what makes two sounds differ."""
+        return value * float(self.rng.uniform(1 - share, 1 + share))
 
     def air(self, length: int, low_hz: float, high_hz: float) -> Floats:
         """Noise under the speaker's long-term spectrum, between two frequencies."""
@@ -122,16 +127,20 @@ class Speaker:
         return grains
 
     def vowel(self, f0_hz: Floats, path: Sequence[tuple[float, str]]) -> Floats:
-        """The voice along an f0 contour with the vowels of a path: (share of the time, vowel)."""
+        """The voice along an f0 contour with the vowels of a path: (share of the time, vowel).
+
+        No mouth makes a vowel the same way twice: each formant lies up to 6 % off.
+        """
         voiced = self.voice(f0_hz)
         if not self._grains():
             return voiced  # nothing is voiced: there is no vowel to shape
         low = soxr.resample(voiced, self.rate, _VOWEL_RATE)
         share = np.linspace(0, 1, len(low))
         places = [place for place, _ in path]
+        tract = [self.varied(self.tract, VARIED_FORMANT) for _ in range(3)]
         formants = np.stack(
             [
-                np.interp(share, places, [VOWELS[name][n] * self.tract for _, name in path])
+                np.interp(share, places, [VOWELS[name][n] * tract[n] for _, name in path])
                 for n in range(3)
             ]
         )
