@@ -195,9 +195,10 @@ def _dissatisfaction_hnn(make: Speaker) -> tuple[Floats, float]:
     time = make.seconds(0.62)
     contour = _contour(make, time, (0, -1), (0.3, -1.5), (1, -5))
     hum = make.nasal(contour) * _swell(np.maximum(time - 0.09, 0), 0.05, 0.22)
-    pressed = 1 + 0.25 * np.sign(
-        np.sin(np.pi * np.cumsum(contour) / make.rate)
-    )  # every other pulse
+    # Pressed: no two pulses alike. (Every other one weaker would be heard an octave lower.)
+    pulse = np.cumsum(contour) / make.rate
+    levels = 0.15 * make.rng.standard_normal(int(pulse[-1]) + 2)
+    pressed = 1 + np.interp(pulse, np.arange(len(levels)), levels)
     air = make.air(len(time), 250, 2500) * np.exp(-time / make.varied(0.07, 0.4))
     air *= make.varied(0.5, 0.4) * _rms(hum) / max(_rms(air), 1e-9)
     return (hum * pressed + air) * _swell(time, 0.02, 0.2), -6.0

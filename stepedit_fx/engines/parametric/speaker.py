@@ -34,6 +34,9 @@ VOWELS: dict[str, tuple[float, float, float]] = {
 }
 _MEAN_F3_HZ = 2480.0  # of the men above, over the vowels whose third formant moves little
 _BANDWIDTHS_HZ = (80.0, 100.0, 140.0)  # Klatt 1980
+# How often a grain gives way to its neighbour. At every pulse, two would take turns now and then,
+# which is a voice an octave lower.
+NEXT_GRAIN = 0.3
 VARIED_FORMANT = 0.06  # about the deviation within one speaker's vowel (Peterson & Barney 1952)
 _VOWEL_RATE = 12_000  # formants are shaped below 6 kHz; above there is air
 _LPC_ORDER = 14  # two for each kilohertz, and two for the tilt
@@ -97,7 +100,8 @@ class Speaker:
         at = 0.0
         which = int(self.rng.integers(len(grains)))
         while at < len(f0_hz):
-            which = int(np.clip(which + self.rng.integers(-1, 2), 0, len(grains) - 1))
+            if self.rng.random() < NEXT_GRAIN:
+                which = int(np.clip(which + self.rng.choice([-1, 1]), 0, len(grains) - 1))
             grain = grains[which]
             start = int(at)
             out[start : start + len(grain)] += grain
