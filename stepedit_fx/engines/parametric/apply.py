@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import median_filter, minimum_filter1d
 
 from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.curves import Curve, limited, smooth
-from stepedit_fx.engines.parametric.recipes import Recipe
-from stepedit_fx.measures import FRAME_S, Track
+from stepedit_fx.engines.parametric.recipes import CHANGES, Recipe
+from stepedit_fx.measures import FRAME_S, Spans, Track
+from stepedit_fx.speech import Edit
 
 END_S = 0.35  # a final rise or fall sits on about the last foot
 LENGTHENED_END_S = 0.25  # phrase-final lengthening reaches about one syllable back
@@ -18,6 +19,8 @@ NUCLEUS_S = 0.06  # half of a typical vowel
 RAMP_S = 0.05  # no curve moves faster than articulators do
 ATTACK_DB_PER_FRAME = 2.0  # a level rise this steep counts as a full onset
 MAX_RANGE_SHIFT_ST = 7.0  # range scaling moves no frame further: an octave error stays small
+TAG_FADE_S = 0.08  # one tag fades into the next over this; about half a syllable
+CLEAR_FRAMES = 3  # between what an edit leaves alone and what it changes, room for the seam
 
 
 def amount_of(strength: float, iterations: int) -> float:
@@ -28,21 +31,58 @@ def amount_of(strength: float, iterations: int) -> float:
     return strength * sum(0.6**n for n in range(iterations))
 
 
+def amounts_of(edit: Edit, frames: int) -> Track:
+    """How far an edit's recipe is taken at each frame, (frames,)."""
+    full = amount_of(1.0, edit.iterations)
+    if not edit.strengths:
+        return np.full(frames, full * edit.strength)
+    times, strengths = zip(*edit.strengths, strict=True)
+    line = np.interp(np.arange(frames) * FRAME_S, times, strengths)
+    # What is nothing stays nothing to its very end: the seam to what is edited lies beyond it.
+    return minimum_filter1d(full * line, 2 * CLEAR_FRAMES + 1, mode="nearest")
+
+
+def shares_of(edit: Edit, frames: int) -> Mapping[str, Track]:
+    """How much of an edit each of its tags is at each frame: 1 in all, one fading into the next."""
+    if not edit.values:
+        return {edit.value: np.ones(frames)}
+    seconds = np.arange(frames) * FRAME_S
+    half = TAG_FADE_S / 2
+    taken = [
+        np.clip((seconds - at + half) / TAG_FADE_S, 0, 1) if n else np.ones(frames)
+        for n, (at, _) in enumerate(edit.values)
+    ]
+    left = np.ones(frames)
+    found: dict[str, Track] = {}
+    for (_, value), mine in zip(reversed(edit.values), reversed(taken), strict=True):
+        found[value] = found.get(value, np.zeros(frames)) + left * mine
+        left = left * (1 - mine)
+    return found
+
+
 def apply_recipe(
-    recipe: Recipe, amount: float, analysis: Analysis, curves: Mapping[str, Curve]
+    recipe: Recipe, amount: float | Track, analysis: Analysis, curves: Mapping[str, Curve]
 ) -> dict[str, Curve]:
-    """The curves with a recipe's changes added at this amount; 0 leaves them as they are."""
+    """The curves with a recipe's changes added; what is at amount 0 stays as it is.
+
+    amount: throughout, or at each frame, (frames,): 1 is what the recipe says.
+    """
     out = dict(curves)
-    if amount == 0 or analysis.frames < 2:  # nothing to do, or nothing to do it to
+    amounts = np.broadcast_to(np.asarray(amount, np.float64), analysis.frames)
+    if analysis.frames < 2 or not amounts.any():  # nothing to do it to, or nothing to do
         return out
-    painter = _Painter(analysis, amount, out)
-    for name, by in recipe.scaled(amount, analysis.median_f0_hz).items():
+    painter = _Painter(analysis, amounts, out)
+    for name, by in recipe.scaled(1.0, analysis.median_f0_hz).items():
         painter.paint(name, by)
     return out
 
 
 class _Painter:
-    """Adds changes to curves; one method per change that is more than a constant."""
+    """Adds changes to curves, everywhere by as much as the amount there says.
+
+    A shape is made first and the amount comes to it last, so that what is not to be changed is
+    not touched by what stands beside it. One method per change that is more than a constant.
+    """
 
     # Changes that simply hold over the whole clip, and the curve that they hold on.
     CONSTANT: Mapping[str, str] = {
@@ -58,110 +98,103 @@ class _Painter:
         "tremor_st": "tremor_st",
     }
 
-    def __init__(self, analysis: Analysis, amount: float, curves: dict[str, Curve]) -> None:
+    def __init__(self, analysis: Analysis, amounts: Track, curves: dict[str, Curve]) -> None:
         self.analysis = analysis
-        self.amount = amount
+        self.amounts = amounts
         self.curves = curves
-        self.shaped: Mapping[str, Callable[[float], tuple[str, Track]]] = {
+        # By the change's own number where it adds, by its logarithm where it is a ratio.
+        self.shaped: Mapping[str, Callable[[Track], tuple[str, Track]]] = {
             "f0_range": self.f0_range,
             "f0_slope_st": self.f0_slope,
             "f0_end_st": self.f0_end,
-            "rate": self.rate,
-            "pause": self.pause,
-            "pause_keep_s": self.pause_keep,
+            "rate": lambda ln: ("stretch_ln", -ln * self.inside(self.analysis.phrases)),
+            "pause": lambda ln: ("stretch_ln", ln * self.inside(self.analysis.inner_pauses)),
             "vowel": self.vowel,
             "phrase_end": self.phrase_end,
             "level_range": self.level_range,
             "attack_db": self.attack,
-            "formant": lambda by: ("formant_ln", self.constant(np.log(by))),
+            "formant": lambda ln: ("formant_ln", ln),
         }
 
     def paint(self, change: str, by: float) -> None:
+        if change == "pause_keep_s":  # a length to keep, which is no more at a larger amount
+            self.add(*self.pause_keep(by))
+            return
+        is_ratio = CHANGES[change][0] == "ratio"
+        there = self.amounts * (np.log(by) if is_ratio else by)
         if change in self.CONSTANT:
-            self.add(self.CONSTANT[change], self.constant(by))
+            self.add(self.CONSTANT[change], there)
         else:
-            self.add(*self.shaped[change](by))
+            self.add(*self.shaped[change](there))
 
     def add(self, curve: str, values: Track) -> None:
         before = self.curves.get(curve, np.zeros(self.analysis.frames, np.float32))
         self.curves[curve] = (before + values).astype(np.float32)
 
-    def constant(self, by: float) -> Track:
-        return np.full(self.analysis.frames, by)
-
-    def over(self, spans: tuple[tuple[int, int], ...], by: float) -> Track:
-        """`by` inside the spans, 0 outside."""
+    def inside(self, spans: Spans) -> Track:
+        """1 inside the spans, 0 outside."""
         out = np.zeros(self.analysis.frames)
         for first, end in spans:
-            out[first:end] = by
+            out[first:end] = 1.0
         return out
 
-    def f0_range(self, ratio: float) -> tuple[str, Track]:
+    def f0_range(self, ln: Track) -> tuple[str, Track]:
         """Excursions of the contour as edited so far, scaled around its median."""
         contour = intonation(self.analysis) + limited(
             self.curves, "pitch_st", self.analysis.frames
         ).astype(np.float64)
         voiced = self.analysis.f0 > 0
         middle = np.median(contour[voiced]) if voiced.any() else 0.0
-        moved = (ratio - 1) * (contour - middle)
+        moved = np.expm1(ln) * (contour - middle)
         return "pitch_st", np.clip(moved, -MAX_RANGE_SHIFT_ST, MAX_RANGE_SHIFT_ST)
 
-    def f0_slope(self, by: float) -> tuple[str, Track]:
+    def f0_slope(self, by: Track) -> tuple[str, Track]:
         out = np.zeros(self.analysis.frames)
         for first, end in self.analysis.phrases:
-            out[first:end] = np.linspace(-by / 2, by / 2, end - first)
-        return "pitch_st", smooth(out, round(RAMP_S / FRAME_S))
+            out[first:end] = np.linspace(-0.5, 0.5, end - first)
+        return "pitch_st", by * smooth(out, round(RAMP_S / FRAME_S))
 
-    def f0_end(self, by: float) -> tuple[str, Track]:
+    def f0_end(self, by: Track) -> tuple[str, Track]:
         out = np.zeros(self.analysis.frames)
         for first, end in self.analysis.phrases:
             length = min(end - first, round(END_S / FRAME_S))
             rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, length + 1) / length)
-            out[end - length : end] = by * rise
-        return "pitch_st", smooth(out, round(RAMP_S / FRAME_S))
-
-    def rate(self, ratio: float) -> tuple[str, Track]:
-        return "stretch_ln", self.over(self.analysis.phrases, -np.log(ratio))
-
-    def pause(self, ratio: float) -> tuple[str, Track]:
-        return "stretch_ln", self.over(self.analysis.inner_pauses, np.log(ratio))
+            out[end - length : end] = rise
+        return "pitch_st", by * smooth(out, round(RAMP_S / FRAME_S))
 
     def pause_keep(self, keep_s: float) -> tuple[str, Track]:
         """Every pause, head and tail too, blended by the amount towards at most keep_s."""
         out = np.zeros(self.analysis.frames)
-        share = min(self.amount, 1.0)
         so_far = np.exp(limited(self.curves, "stretch_ln", self.analysis.frames))
         for first, end in self.analysis.pauses:
+            share = min(float(self.amounts[first:end].mean()), 1.0)
             length_s = float(so_far[first:end].sum()) * FRAME_S
             target_s = (1 - share) * length_s + share * min(length_s, keep_s)
             out[first:end] = np.log(target_s / length_s)
         return "stretch_ln", out
 
-    def vowel(self, ratio: float) -> tuple[str, Track]:
-        bumps = np.zeros(self.analysis.frames)
+    def vowel(self, ln: Track) -> tuple[str, Track]:
         half = round(NUCLEUS_S / FRAME_S)
-        for nucleus in self.analysis.nuclei:
-            first, end = max(0, nucleus - half), min(self.analysis.frames, nucleus + half + 1)
-            bumps[first:end] = 1.0
-        return "stretch_ln", np.log(ratio) * smooth(bumps, half)
+        spans = tuple((max(0, n - half), n + half + 1) for n in self.analysis.nuclei)
+        return "stretch_ln", ln * smooth(self.inside(spans), half)
 
-    def phrase_end(self, ratio: float) -> tuple[str, Track]:
+    def phrase_end(self, ln: Track) -> tuple[str, Track]:
         length = round(LENGTHENED_END_S / FRAME_S)
         ends = tuple((max(a, b - length), b) for a, b in self.analysis.phrases)
-        return "stretch_ln", self.over(ends, np.log(ratio))
+        return "stretch_ln", ln * self.inside(ends)
 
-    def level_range(self, ratio: float) -> tuple[str, Track]:
+    def level_range(self, ln: Track) -> tuple[str, Track]:
         """Level differences around the mean of the speech, slow enough to keep consonants."""
         slow = smooth(self.analysis.level_db, 15)
-        speech = self.over(self.analysis.phrases, 1.0) > 0
+        speech = self.inside(self.analysis.phrases) > 0
         middle = slow[speech].mean() if speech.any() else 0.0
-        moved = np.where(speech, (ratio - 1) * np.clip(slow - middle, -12, 12), 0.0)
-        return "gain_db", smooth(moved, 8)
+        away = np.where(speech, np.clip(slow - middle, -12, 12), 0.0)
+        return "gain_db", np.expm1(ln) * smooth(away, 8)
 
-    def attack(self, by: float) -> tuple[str, Track]:
+    def attack(self, by: Track) -> tuple[str, Track]:
         rise = np.gradient(smooth(self.analysis.level_db, 3))
         onset = np.clip(rise / ATTACK_DB_PER_FRAME, 0, 1)
-        speech = smooth(self.over(self.analysis.phrases, 1.0), 5)
+        speech = smooth(self.inside(self.analysis.phrases), 5)
         return "gain_db", by * smooth(onset, 6) * speech
 
 

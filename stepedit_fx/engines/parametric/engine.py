@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import EngineSettings, check_offered
-from stepedit_fx.engines.parametric.recipes import Recipes, load_recipes
+from stepedit_fx.engines.parametric.recipes import Recipe, Recipes, load_recipes
 from stepedit_fx.errors import EngineError
 from stepedit_fx.speech import Edit, Speech
 
@@ -84,9 +84,14 @@ class ParametricEngine:
         for edit in edits:
             check_offered(self, edit)
         return [
-            work.edit(take, edit, self._recipes.get((edit.kind, edit.value)))
+            work.edit(take, edit, self._recipes_of(edit))
             for take, edit in zip(takes, edits, strict=True)
         ]
+
+    def _recipes_of(self, edit: Edit) -> dict[str, Recipe]:
+        """The recipe of each tag of an edit; sounds have none."""
+        tags = {value for _, value in edit.values} or {edit.value}
+        return {t: self._recipes[edit.kind, t] for t in tags if (edit.kind, t) in self._recipes}
 
     def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
         """Not offered: new words need a model."""

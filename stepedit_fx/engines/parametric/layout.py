@@ -47,13 +47,19 @@ class Piece:
 
 
 def lay_out(
-    analysis: Analysis, curves: Mapping[str, Curve], inserts: Sequence[Insert]
+    analysis: Analysis,
+    curves: Mapping[str, Curve],
+    inserts: Sequence[Insert],
+    edges: Sequence[int] = (),
 ) -> tuple[Piece, ...]:
-    """The pieces in order: they cover the source and the output without a gap."""
+    """The pieces in order: they cover the source and the output without a gap.
+
+    edges: frames to cut at as well, between what is edited and what is not.
+    """
     position = _positions(analysis, curves)
     pieces: list[Piece] = []
     shift = 0
-    for first, end, pause, insert in _spans(analysis, inserts):
+    for first, end, pause, insert in _spans(analysis, inserts, edges):
         at, until = round(float(position[first])), round(float(position[end]))
         length, insert_at = until - at, 0
         if insert is not None:
@@ -82,16 +88,17 @@ def _positions(analysis: Analysis, curves: Mapping[str, Curve]) -> np.ndarray:
 
 
 def _spans(
-    analysis: Analysis, inserts: Sequence[Insert]
+    analysis: Analysis, inserts: Sequence[Insert], edges: Sequence[int]
 ) -> list[tuple[int, int, bool, Insert | None]]:
     """Spans of frames, each a pause or speech, cut where a sound goes in and where too long."""
     last = analysis.frames - 1
     pauses = [(min(a, last), min(b, last)) for a, b in analysis.pauses]
     cuts = {0, last, *(edge for span in pauses for edge in span)}
+    cuts.update(edge for edge in edges if 0 < edge < last)
     waiting = sorted(inserts, key=lambda i: i.frame)
     out: list[tuple[int, int, bool, Insert | None]] = []
     for first, end in pairwise(sorted(cuts)):
-        pause = (first, end) in pauses
+        pause = any(a <= first and end <= b for a, b in pauses)
         here = [i for i in waiting if first <= i.frame < end or (i.frame >= last and end == last)]
         waiting = [i for i in waiting if i not in here]
         if pause and len(here) == 1:

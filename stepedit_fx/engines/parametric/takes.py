@@ -14,13 +14,14 @@ import numpy as np
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.parametric.analysis import Analysis, analyse, analysis_of
-from stepedit_fx.engines.parametric.apply import amount_of, apply_recipe
+from stepedit_fx.engines.parametric.apply import amounts_of, apply_recipe, shares_of
 from stepedit_fx.engines.parametric.curves import LIMITS, Curve, limited
 from stepedit_fx.engines.parametric.layout import Insert, Piece, lay_out, map_time
 from stepedit_fx.engines.parametric.recipes import Recipe
 from stepedit_fx.engines.parametric.render import Renderer
 from stepedit_fx.engines.parametric.sounds import MAKERS, ROOM_S, make_sound, place_sound
 from stepedit_fx.errors import EngineError
+from stepedit_fx.measures import FRAME_S
 from stepedit_fx.speech import Edit, Place, Speech, Transcript, Word
 from stepedit_fx.tags import Sound, parse_sounds, split_words
 
@@ -37,8 +38,8 @@ def encode(take: Audio) -> Speech:
     )
 
 
-def edit(take: Speech, edit: Edit, recipe: Recipe | None) -> Speech:
-    """Add an edit to a take's codes: by its recipe, or sounds where it has none.
+def edit(take: Speech, edit: Edit, recipes: Mapping[str, Recipe]) -> Speech:
+    """Add an edit to a take's codes: by its tags' recipes, or sounds where it has none.
 
     Raises EngineError for a text that is not the take's, or has no sound in it.
     """
@@ -46,13 +47,17 @@ def edit(take: Speech, edit: Edit, recipe: Recipe | None) -> Speech:
         return take
     analysis = analysis_of(take.voice, take.place.sample_rate)
     codes = dict(take.codes)
-    if recipe is None:
+    if not recipes:
         added = _place_sounds(take, edit, analysis)
         codes["sounds"] = np.concatenate([codes.get("sounds", np.zeros((0, 4))), added])
     else:
         curves: Mapping[str, Curve] = {n: codes[n] for n in LIMITS if n in codes}
-        amount = amount_of(edit.strength, edit.iterations)
-        codes |= apply_recipe(recipe, amount, analysis, curves)
+        amounts = amounts_of(edit, analysis.frames)
+        for value, share in shares_of(edit, analysis.frames).items():
+            curves = apply_recipe(recipes[value], amounts * share, analysis, curves)
+        codes |= curves
+        touched = codes.get("touched", np.zeros(analysis.frames, np.bool_))
+        codes["touched"] = touched | (amounts > 0)
     # One seed for the whole take: that of all its edits so far, in order.
     before = int(codes["seed"][0]) if "seed" in codes else 0
     codes["seed"] = np.array([(before * 1000003 + edit.seed + 1) % 2**31], np.int64)
@@ -67,11 +72,20 @@ def decode(take: Speech) -> Audio:
     inserts = _inserts(take, analysis, curves)
     if not inserts and not any(np.any(curve) for curve in curves.values()):
         return Audio(analysis.samples, rate, take.place.start_s, take.transcript)
-    pieces = lay_out(analysis, curves, inserts)
+    pieces = lay_out(analysis, curves, inserts, _edges(take))
     seed = int(take.codes["seed"][0])
     samples = Renderer.of(analysis, curves, seed).render(pieces)
     words = _moved(take.transcript, pieces, analysis)
     return Audio(samples, rate, take.place.start_s, words)
+
+
+def _edges(take: Speech) -> list[int]:
+    """Frames between what some edit changes and what none does, on the side of the changed."""
+    touched = take.codes.get("touched", np.zeros(0, np.bool_)).astype(np.int8)
+    turns = np.diff(touched)
+    # Where frame k is the first or last that is changed, and curves are straight between frames,
+    # a piece that keeps off k by two, seam and all, is the source to the sample.
+    return [*(np.flatnonzero(turns > 0) - 1), *(np.flatnonzero(turns < 0) + 2)]
 
 
 def _place_sounds(take: Speech, edit: Edit, analysis: Analysis) -> np.ndarray:
@@ -87,8 +101,17 @@ def _place_sounds(take: Speech, edit: Edit, analysis: Analysis) -> np.ndarray:
         there = _in_transcript(sound, text, take.transcript)
         starts = [word.start_s for word in take.transcript.words]
         frame = place_sound(there, take.transcript.text or text, analysis, starts)
-        rows.append((sorted(MAKERS).index(sound.tag), frame, edit.strength, edit.seed + n))
-    return np.array(rows, np.float64)
+        strength = _strength_at(edit, frame * FRAME_S)
+        if strength > 0:
+            rows.append((sorted(MAKERS).index(sound.tag), frame, strength, edit.seed + n))
+    return np.array(rows, np.float64).reshape(-1, 4)
+
+
+def _strength_at(edit: Edit, second: float) -> float:
+    if not edit.strengths:
+        return edit.strength
+    times, strengths = zip(*edit.strengths, strict=True)
+    return float(np.interp(second, times, strengths))
 
 
 def _in_transcript(sound: Sound, text: str, transcript: Transcript) -> Sound:
