@@ -115,7 +115,7 @@ def speak(
     check_text(text)
     order = {"text": text, "rate": rate, "pitch": pitch, "range": pitch_range}
     answer, data = _asked(voice, order)
-    samples = np.frombuffer(data, "<i2").astype(np.float32) / 32768
+    samples = np.divide(np.frombuffer(data, "<i2"), 32768, dtype=np.float32)
     if not samples.any():
         raise EngineError(f"espeak-ng says nothing for {text[:40]!r}", remedy="Use other words.")
     starts = [(character, at / answer["rate"]) for character, at in answer["words"]]

@@ -141,7 +141,6 @@ BAD_GRAPHS = {
     "unknown node": ("chain: [{emotoin: happy}]\n", "Did you mean 'emotion'"),
     "unknown tag": ("chain: [{emotion: hapy}]\n", "Did you mean 'happy'"),
     "unknown effect": ("chain: [{effects: [Revreb]}]\n", "Did you mean 'Reverb'"),
-    "an edit it does not do": ("chain: [{clone: 'Good evening.'}]\n", "It does:"),
     "out of range": ("chain: [{emotion: {value: happy, strength: 3}}]\n", "at most 1"),
     "unused": (
         "nodes:\n  take: {type: input}\n  a: {type: vad, from: take}\n"

@@ -120,8 +120,12 @@ def test_lists_name_what_there_is() -> None:
     assert {row["tag"] for row in tags if row["kind"] == "emotion"} == set(EMOTIONS)
     assert {row["kind"] for row in tags} == set(KINDS)
     offered = {(row["kind"], row["tag"]) for row in tags if row["offered"]}
-    assert {("emotion", "happy"), ("denoise", ""), ("paralinguistic", "[Sigh]")} <= offered
-    assert ("clone", "") not in offered
+    assert {
+        ("emotion", "happy"),
+        ("denoise", ""),
+        ("paralinguistic", "[Sigh]"),
+        ("clone", ""),
+    } <= offered
     assert "whisper" in cli("tags", "style")
     kinds = {row["kind"] for row in json.loads(cli("nodes", "--json"))}
     assert {"input", "emotion", "effects", "mix", "output"} <= kinds

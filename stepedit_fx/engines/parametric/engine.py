@@ -7,15 +7,16 @@ edit touches comes out as it went in, sample for sample.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import EngineSettings, check_offered
 from stepedit_fx.engines.parametric.recipes import Recipe, Recipes, load_recipes
-from stepedit_fx.errors import EngineError
+from stepedit_fx.errors import TagError
 from stepedit_fx.speech import Edit, Speech
 
 # Raised whenever the same source and edits would give other samples.
@@ -57,13 +58,15 @@ class ParametricEngine:
     def fingerprint(self) -> str:
         """Code version, recipes, and the libraries that make the sound."""
         names = ("numpy", "pedalboard", "praat-parselmouth", "scipy", "soxr")
-        libraries = (f"{name} {version(name)}" for name in names)
+        libraries = [f"{name} {version(name)}" for name in names]
+        with suppress(PackageNotFoundError):  # only clone speaks with it
+            libraries.append(f"espeakng-loader {version('espeakng-loader')}")
         return "; ".join([f"code {CODE_VERSION}", f"recipes {self._recipes_hash}", *libraries])
 
     @cached_property
     def offers(self) -> Mapping[str, Sequence[str]]:
-        """Every recipe's tag, and the sounds."""
-        offered: dict[str, list[str]] = {"paralinguistic": ["", *SOUNDS]}
+        """Every recipe's tag, the sounds, and a sketch of clone."""
+        offered: dict[str, list[str]] = {"paralinguistic": ["", *SOUNDS], "clone": [""]}
         for kind, tag in self._recipes:
             offered.setdefault(kind, []).append(tag)
         return offered
@@ -83,6 +86,8 @@ class ParametricEngine:
 
         for edit in edits:
             check_offered(self, edit)
+            if edit.kind == "clone":
+                raise TagError("'clone' is no edit of a take", remedy="Call the engine's clone.")
         return [
             work.edit(take, edit, self._recipes_of(edit))
             for take, edit in zip(takes, edits, strict=True)
@@ -94,11 +99,15 @@ class ParametricEngine:
         return {t: self._recipes[edit.kind, t] for t in tags if (edit.kind, t) in self._recipes}
 
     def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
-        """Not offered: new words need a model."""
-        raise EngineError(
-            "the parametric engine cannot say new words",
-            remedy="Use an engine that offers 'clone'.",
-        )
+        """Say each edit's text with espeak-ng, moved towards its reference: a sketch of a voice.
+
+        Raises RequestError for a text that espeak-ng cannot say, and where it is not installed.
+        """
+        from stepedit_fx.engines.parametric.clone import clone
+
+        for edit in edits:
+            check_offered(self, edit)
+        return [clone(take, edit) for take, edit in zip(references, edits, strict=True)]
 
     def decode(self, takes: Sequence[Speech]) -> list[Audio]:
         """Render each take from its source; an unedited one is the source."""
