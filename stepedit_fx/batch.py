@@ -225,7 +225,7 @@ class _Worker:
 
     def __call__(self, take: Take, cancelled: Cancel) -> Item:
         start = time.perf_counter()
-        with _warnings() as warned:
+        with caught_warnings() as warned:
             try:
                 item = self._rendered(take, cancelled)
             except Cancelled:
@@ -333,7 +333,7 @@ def is_up_to_date(step: PlannedStep) -> bool:
 
 
 @contextmanager
-def _warnings() -> Iterator[list[str]]:
+def caught_warnings() -> Iterator[list[str]]:
     """What this package logs at warning level while an item is done, for its own item."""
     found: list[str] = []
     handler = _Collector(found)
