@@ -4,8 +4,8 @@
 
 Parts: features (a table of every tag, before and after), classifier (the benchmark emotions and
 styles named from what changed), survival (words understood before and after), quality (clips,
-clicks, loudness, octave jumps, repeatability), sounds (non-verbal ones), and, where their files are
-there, placement, long, words. --small is a quick look, with fewer clips: its figures are not for the
+clicks, loudness, octave jumps, repeatability), sounds (non-verbal ones), strength (0 to 1 without a
+jump), placement, long, words. --small is a quick look, with fewer clips: its figures are not for the
 documents. Prints Markdown for docs/sound.md; the exit code is 1 where a bar is missed.
 """
 
@@ -26,6 +26,7 @@ PARTS = {
     "survival": ("sound_survival", "survival"),
     "quality": ("sound_quality", "quality"),
     "sounds": ("sound_sounds", "sounds"),
+    "strength": ("sound_strength", "strength"),
     "placement": ("sound_placement", "placement"),
     "long": ("sound_long", "long"),
     "words": ("sound_words", "words"),

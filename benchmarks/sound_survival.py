@@ -1,0 +1,85 @@
+"""Do the words survive? What pocketsphinx understands of English clips before and after each tag.
+
+Its ear is rough, so only clips of which it understands most before the edit count, and one word more
+or less in one clip is chance: the figure is over all words of all clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from rows import Row, print_table
+from sound_clips import Clip, recorded, sentences
+from sound_features import edited, tags
+
+from stepedit_fx.audio import Audio
+from stepedit_fx.transcripts.recognition import heard, word_errors
+
+TEXTS = (
+    "She opened the window, looked at the garden, and called her brother.",
+    "The weather was fine, so we walked along the river and came home late.",
+    "They said that the meeting would start again on Monday afternoon.",
+    "My sister wants to study music, but our father does not like the idea.",
+)
+VOICES = ("en-us+f2", "en-us+f5")
+UNDERSTOOD = 0.4  # a clip that is misheard more than this before any edit says nothing
+MAY_FAIL = ("whisper", "roar", "murmur")
+BAR_POINTS = 5.0
+
+Job = tuple[Clip, str, str]
+
+
+def _errors(job: Job) -> int:
+    clip, kind, tag = job
+    audio: Audio = edited(clip.audio, kind, tag) if kind else clip.audio
+    return word_errors(clip.english, heard(audio.mono(), audio.sample_rate)).count
+
+
+def errors(jobs: Sequence[Job]) -> list[int]:
+    """Word errors of each job, on as many processes as there are cores."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_errors, jobs))
+
+
+def spoken_clips(small: bool) -> list[Clip]:
+    """English clips, those of espeak-ng first said and only then judged."""
+    real = [clip for clip in recorded() if clip.english]
+    return real[:2] if small else [*real, *sentences(TEXTS, VOICES)]
+
+
+def survival(small: bool) -> list[Row]:
+    """Word error of every tag less that of the sources, in points of their words."""
+    asked = tags()[::6] if small else tags()
+    candidates = spoken_clips(small)
+    before = errors([(clip, "", "") for clip in candidates])
+    words = [word_errors(clip.english, "").words for clip in candidates]
+    kept = [n for n, count in enumerate(before) if count <= UNDERSTOOD * words[n]]
+    total = sum(words[n] for n in kept)
+    base = 100 * sum(before[n] for n in kept) / total
+    jobs = [(candidates[n], kind, tag) for kind, tag in asked for n in kept]
+    after = errors(jobs)
+    grown = {}
+    for at, (kind, tag) in enumerate(asked):
+        found = after[at * len(kept) : (at + 1) * len(kept)]
+        grown[f"{kind} {tag}"] = 100 * sum(found) / total - base
+    print_table(
+        ("tag", "word error (%)", "grown by (points)"),
+        [(tag, f"{base + by:.1f}", f"{by:+.1f}") for tag, by in grown.items()],
+        f"Word error over {len(kept)} English clips, {total} words ({base:.1f} % before any edit):",
+    )
+    held = {tag: by for tag, by in grown.items() if tag.split()[1] not in MAY_FAIL}
+    worst = max(held, key=lambda tag: held[tag])
+    over = [tag for tag, by in held.items() if by > BAR_POINTS]
+    return [
+        Row(
+            f"word error, every tag but {', '.join(MAY_FAIL)} ({total} words)",
+            f"grows by at most {BAR_POINTS:.0f} points",
+            f"at most {held[worst]:+.1f} ({worst}); {len(held) - len(over)} of {len(held)} hold"
+            + "".join(f"; not {tag} ({held[tag]:+.1f})" for tag in over),
+            not over,
+            "survival",
+            "sound.py",
+        )
+    ]
