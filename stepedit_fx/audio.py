@@ -23,11 +23,8 @@ TimeMap = tuple[tuple[float, float], ...]
 BLOCK_FRAMES = 65_536
 
 
-class Sound(Protocol):
-    """Sound that can be read in pieces, wherever it lies: an `Audio`, or a file on disk.
-
-    The fields are those of `Audio`. Two threads may read at once.
-    """
+class Facts(Protocol):
+    """What is known of a sound besides its samples; the fields are those of `Audio`."""
 
     @property
     def sample_rate(self) -> int: ...
@@ -43,6 +40,13 @@ class Sound(Protocol):
     def transcript(self) -> Transcript: ...
     @property
     def time_map(self) -> TimeMap: ...
+
+
+class Sound(Facts, Protocol):
+    """Sound that can be read in pieces, wherever it lies: an `Audio`, or a file on disk.
+
+    Two threads may read at once.
+    """
 
     def read(self, first: int, end: int) -> Samples:
         """The samples of frames first to end, (channels, frames)."""
@@ -66,7 +70,7 @@ class Digest:
         # Frame by frame: the order in which a file has them, so that none need be held.
         self._hasher.update(np.ascontiguousarray(samples.T).data)
 
-    def value(self, sound: Sound, speaker_f0_hz: float = 0.0) -> str:
+    def value(self, sound: Facts, speaker_f0_hz: float = 0.0) -> str:
         """Of everything that came, with the facts of the sound whose samples they were."""
         facts = f"{sound.channels} {sound.frames} {sound.sample_rate} {sound.start_s!r} "
         facts += f"{sound.transcript!r} {speaker_f0_hz!r} {sound.time_map!r}"
@@ -153,3 +157,14 @@ class Audio:
         for block in blocks(self):
             digest.update(block)
         return digest.value(self, self.speaker_f0_hz)
+
+
+def held(sound: Sound) -> Audio:
+    """A sound with all its samples in memory."""
+    if isinstance(sound, Audio):
+        return sound
+    samples = sound.read(0, sound.frames)
+    samples.setflags(write=False)
+    return Audio(
+        samples, sound.sample_rate, sound.start_s, sound.transcript, time_map=sound.time_map
+    )

@@ -55,40 +55,50 @@ class Segment:
     """A stretch of a take that is worked on by itself.
 
     span: its frames, with what reaches over its cuts. cut: its frames between the cuts alone.
-    transcript: what is said in it, times counted from the start of the span. words: which of the
-    whole transcript's these are. is_silent: whether nothing in it is as loud as speech.
+    time_s: start and end of the cut. spoken_s: the same, of the time in which there is speech.
+    transcript: what is said in it, times counted from the start of the span.
     """
 
     span: Span
     cut: Span
+    time_s: tuple[float, float]
+    spoken_s: tuple[float, float]
     transcript: Transcript = field(default_factory=Transcript)
-    words: Span = (0, 0)
-    is_silent: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing in it is as loud as speech."""
+        return self.spoken_s[0] == self.spoken_s[1]
 
 
 def cut_sound(sound: Sound, longest_s: float = LONGEST_S) -> list[Segment]:
-    """The segments of a take, each at most `longest_s` and `FADE_S` long.
-
-    Where words have no times they are shared out by the time that is spoken in each segment.
-    """
+    """The segments of a take, each at most `longest_s` and `FADE_S` long."""
     rate, frames = sound.sample_rate, sound.frames
     level_db = level_of(sound)
     cuts = cut_at_pauses(level_db, frames, rate, longest_s)
-    spoken = level_db >= _threshold_db(level_db)
-    spoken_s = np.concatenate([[0.0], np.cumsum(spoken) * FRAME_S])
-    edges = [round(edge / rate / FRAME_S) for edge in (0, *(end for _, end in cuts))]
-    times_s = [(start / rate, end / rate) for start, end in cuts]
-    if not sound.transcript.words and spoken.any():
-        times_s = [(float(spoken_s[a]), float(spoken_s[b])) for a, b in pairwise(edges)]
-    shares = share_words(sound.transcript, times_s)
-    texts = cut_text(sound.transcript.text, shares)
+    spoken = np.cumsum(level_db >= _threshold_db(level_db)) * FRAME_S
     margin = round(FADE_S / 2 * rate)
     found = []
-    for (start, end), share, text, (a, b) in zip(cuts, shares, texts, pairwise(edges), strict=True):
+    for start, end in cuts:
+        edges = [min(round(at / rate / FRAME_S), len(spoken) - 1) for at in (start, end)]
+        a, b = (float(spoken[at]) if at else 0.0 for at in edges)
         span = (max(start - margin, 0), min(end + margin, frames))
-        words = _words_of(sound.transcript, share, text, span[0] / rate)
-        found.append(Segment(span, (start, end), words, share, not spoken[a:b].any()))
-    return found
+        found.append(Segment(span, (start, end), (start / rate, end / rate), (a, b)))
+    shares = shares_of(sound.transcript, found)
+    texts = cut_text(sound.transcript.text, shares)
+    return [
+        replace(one, transcript=_words_of(sound.transcript, share, text, one.span[0] / rate))
+        for one, share, text in zip(found, shares, texts, strict=True)
+    ]
+
+
+def shares_of(transcript: Transcript, segments: Sequence[Segment]) -> list[Span]:
+    """Which words (first, end) of a transcript each segment holds.
+
+    Words without times are shared out by the time that is spoken.
+    """
+    by_time = bool(transcript.words) or segments[-1].spoken_s[1] == 0
+    return share_words(transcript, [s.time_s if by_time else s.spoken_s for s in segments])
 
 
 def _words_of(transcript: Transcript, share: Span, text: str, start_s: float) -> Transcript:

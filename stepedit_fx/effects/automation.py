@@ -11,7 +11,7 @@ frames, at 192 kHz, is a step between samples seven times the sound's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from stepedit_fx.audio import Samples
 from stepedit_fx.effects.chain import CURVES, Effect
 from stepedit_fx.effects.curves import Curve, smoothed
+from stepedit_fx.effects.flow import Cut
 from stepedit_fx.effects.plugins import Plugin, built, checked, longer
 from stepedit_fx.effects.table import EFFECTS, Param
 
@@ -47,11 +48,17 @@ def is_automated(effects: Sequence[Effect]) -> bool:
 
 
 def automated(
-    effects: Sequence[Effect], samples: Samples, sample_rate: int, folder: Path
-) -> Samples:
-    """The samples through effects with moving parameters, (channels, frames) in and out.
+    effects: Sequence[Effect],
+    samples: Iterable[Samples],
+    channels: int,
+    frames: int,
+    sample_rate: int,
+    folder: Path,
+) -> Iterator[Samples]:
+    """A sound in blocks through effects with moving parameters; blocks of any length come out.
 
-    Every effect must be one that gives the same in blocks. Raises EffectError.
+    frames: of the whole sound. Every effect must be one that gives the same in blocks. Raises
+    EffectError.
     """
     import pedalboard
 
@@ -62,20 +69,19 @@ def automated(
         for name, value in effect.params
         if isinstance(value, CURVES)
     ]
-    channels, frames = samples.shape
+    names = ", ".join(effect.name for effect in effects)
     step = max(1, min(_STEP_FRAMES, round(sample_rate / _STEPS_PER_S)), channels + 1)
     longest = _MOVING_STEPS * step
-    out = np.empty_like(samples)
     before = [math.nan] * len(movers)
+    source = Cut(samples)
     for start, end, values in _blocks(movers, frames, step, step / sample_rate):
         for mover, value, old in zip(movers, values, before, strict=True):
             if value != old:
                 setattr(mover.plugin, mover.param.name, value)
         before = values
-        block = longer(samples[:, start:end])
-        done = pedalboard.process(block, sample_rate, plugins, longest, reset=False)
-        out[:, start:end] = done[:, : end - start]
-    return checked(out, samples, ", ".join(effect.name for effect in effects))
+        block = source.next(end - start)
+        done = pedalboard.process(longer(block), sample_rate, plugins, longest, reset=False)
+        yield checked(done[:, : end - start], block, names)
 
 
 def _blocks(

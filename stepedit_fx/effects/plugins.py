@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from stepedit_fx.audio import Samples
 from stepedit_fx.effects.chain import CURVES, Effect
 from stepedit_fx.effects.files import located
 from stepedit_fx.errors import EffectError
+
+_FLUSH_FRAMES = 8192  # what pedalboard works in inside
+_MOST_FLUSHES = 64
 
 Plugin = Any  # pedalboard.Plugin; importing pedalboard costs 60 ms, so it waits for its use
 
@@ -49,16 +53,61 @@ def processed(plugins: Sequence[Plugin], samples: Samples, sample_rate: int, nam
 
     Raises EffectError, naming the effects, where pedalboard fails or gives what is no sound.
     """
+    if samples.shape[1] == 0 or not plugins:
+        return samples
+    out = _process(plugins, samples, sample_rate, names, reset=True)
+    return checked(out[:, : samples.shape[1]], samples, names)
+
+
+def streamed(
+    plugins: Sequence[Plugin], samples: Iterable[Samples], sample_rate: int, names: str
+) -> Iterator[Samples]:
+    """Blocks through fresh plugins that give the same in blocks. Raises EffectError."""
+    for block in samples:
+        out = _process(plugins, block, sample_rate, names, reset=False)
+        yield checked(out[:, : block.shape[1]], block, names)
+
+
+def delayed(
+    plugin: Plugin, samples: Iterable[Samples], sample_rate: int, name: str
+) -> Iterator[Samples]:
+    """Blocks through a fresh plugin that gives its frames late, and as many as it got in the end.
+
+    pedalboard leaves out what the plugin has no output for yet, so the blocks come in any length,
+    in line with what went in. Raises EffectError.
+    """
+    stream = iter(samples)
+    first, second = next(stream), next(stream, None)
+    if second is None:
+        yield processed([plugin], first, sample_rate, name)
+        return
+    # The silence after the end is no longer than the blocks before: on a longer one than any
+    # before JUCE forgets its state.
+    owed, channels = 0, first.shape[0]
+    for block in chain([first, second], stream):
+        out = _process([plugin], block, sample_rate, name, reset=False)
+        owed += block.shape[1] - out.shape[1]
+        yield checked(out, out, name)
+    silence = np.zeros((channels, _FLUSH_FRAMES), np.float32)
+    for _ in range(_MOST_FLUSHES):
+        if owed <= 0:
+            return
+        out = _process([plugin], silence, sample_rate, name, reset=False)
+        owed -= out.shape[1]
+        yield out
+    raise EffectError(f"{name}: it keeps {owed} frames back", remedy="Leave the effect out.")
+
+
+def _process(
+    plugins: Sequence[Plugin], samples: Samples, sample_rate: int, names: str, *, reset: bool
+) -> Samples:
     import pedalboard
 
-    frames = samples.shape[1]
-    if frames == 0 or not plugins:
-        return samples
     try:
-        out = pedalboard.process(longer(samples), sample_rate, list(plugins))
+        out: Samples = pedalboard.process(longer(samples), sample_rate, list(plugins), reset=reset)
     except (ValueError, RuntimeError, TypeError) as error:
         raise EffectError(f"{names}: {error}", remedy="Leave it out or change it.") from error
-    return checked(out[:, :frames], samples, names)
+    return out
 
 
 def longer(samples: Samples) -> Samples:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from stepedit_fx.audio import Audio, Samples, TimeMap
+from stepedit_fx.audio import Samples, TimeMap
 from stepedit_fx.errors import ReadError, WriteError
 from stepedit_fx.speech import Transcript
 
@@ -62,16 +62,6 @@ class Spool:
             raise ReadError(f"a temporary file in {spool_folder()} is damaged", remedy="Run again.")
         frames = np.frombuffer(data, "<f4").reshape(-1, self.channels)
         return np.ascontiguousarray(frames.T, np.float32)
-
-    def audio(self) -> Audio:
-        """All of it in memory."""
-        return Audio(
-            self.read(0, self.frames),
-            self.sample_rate,
-            self.start_s,
-            self.transcript,
-            time_map=self.time_map,
-        )
 
 
 class SpoolWriter:

@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from typing_extensions import Self
 
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, Sound, held
 from stepedit_fx.engines.base import Engine
 from stepedit_fx.errors import RequestError
 from stepedit_fx.nodes.keyframes import AnyStrength, AnyTag, Holds, Keyframes, Line, Strength, Tag
 from stepedit_fx.speech import Edit, Speech, Transcript
+
+if TYPE_CHECKING:
+    from stepedit_fx.segments import Segment
 
 Value = Audio | Speech
 
@@ -121,6 +124,21 @@ class Node(BaseModel):
     def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
         """The results for many inputs that have nothing in common: `run` on each."""
         return [self.run(inputs, context) for inputs in batch]
+
+    def run_long(self, inputs: Sequence[Sound], context: Context) -> Sound:
+        """As `run`, from sound to sound that is too long to hold.
+
+        A node that can work in blocks does; this one, for the others, holds all of it.
+        """
+        made: Audio = self.run([held(sound) for sound in inputs], context)
+        return made
+
+    def shared(self, transcript: Transcript, segments: Sequence[Segment]) -> Sequence[Self | None]:
+        """This node for each of the segments that a long recording is cut into.
+
+        transcript: of the whole recording. None where the node has nothing to do.
+        """
+        return [self] * len(segments)
 
 
 class EditNode(Node):

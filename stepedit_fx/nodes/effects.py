@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, Sound
 from stepedit_fx.effects.chain import Series
 from stepedit_fx.effects.reading import read_chain
 from stepedit_fx.errors import EffectError
@@ -109,3 +109,20 @@ class Effects(Node):
             folder=context.folder,
             plugin_folders=context.plugin_folders,
         )
+
+    def run_long(self, inputs: Sequence[Sound], context: Context) -> Sound:
+        """As `run`, a block at a time."""
+        from stepedit_fx.effects.render import render_blocks
+        from stepedit_fx.files import spooled
+
+        sound = inputs[0]
+        if self.bypass:
+            return sound
+        done = render_blocks(
+            self.chain,
+            sound,
+            tail_s=self.tail_s,
+            folder=context.folder,
+            plugin_folders=context.plugin_folders,
+        )
+        return spooled(done, sound.sample_rate, sound.start_s, sound.transcript, sound.time_map)

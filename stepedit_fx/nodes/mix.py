@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from stepedit_fx.audio import Audio, Samples
+from stepedit_fx.audio import BLOCK_FRAMES, Audio, Samples, Sound
 from stepedit_fx.errors import RequestError
 from stepedit_fx.nodes.base import Context, Node, param
 from stepedit_fx.speech import Transcript
@@ -23,7 +23,7 @@ _WIDEST_GAP_S = 3600.0
 class _Voice:
     """One input: its sound and how loud it is heard, as a factor."""
 
-    audio: Audio
+    audio: Sound
     weight: float
     pan: float | None
 
@@ -63,11 +63,30 @@ class Mix(Node):
         if self.bypass:
             first: Audio = inputs[0]
             return first
-        voices = self._voices(inputs)
-        heard = [voice for voice in voices if voice.weight > 0]
-        if len(heard) == 1 and heard[0].weight == 1 and heard[0].pan is None:
-            return replace(heard[0].audio, transcript=_words(inputs[0], heard[0].audio.start_s))
-        return _summed(heard, inputs[0])
+        heard = self._heard(inputs)
+        only = _passed_on(heard)
+        if isinstance(only, Audio):
+            return replace(only, transcript=_words(inputs[0], only.start_s))
+        frames = _frames(heard)
+        samples = _summed(heard, 0, frames)
+        start_s = _start_s(heard)
+        return Audio(samples, inputs[0].sample_rate, start_s, _words(inputs[0], start_s))
+
+    def run_long(self, inputs: Sequence[Sound], context: Context) -> Sound:
+        """As `run`, a block at a time."""
+        from stepedit_fx.files import spooled
+
+        if self.bypass:
+            return inputs[0]
+        heard = self._heard(inputs)
+        frames = _frames(heard)
+
+        def sums() -> Iterator[Samples]:
+            for first in range(0, frames, BLOCK_FRAMES):
+                yield _summed(heard, first, min(first + BLOCK_FRAMES, frames))
+
+        start_s = _start_s(heard)
+        return spooled(sums(), inputs[0].sample_rate, start_s, _words(inputs[0], start_s))
 
     def check_inputs(self, count: int) -> None:
         for name, values in (("gain_db", self.gain_db), ("pan", self.pan)):
@@ -78,7 +97,7 @@ class Mix(Node):
             message = f"wet blends 2 inputs, dry and wet, got {count}"
             raise RequestError(message, remedy="Leave wet out and use gain_db.")
 
-    def _voices(self, inputs: Sequence[Audio]) -> list[_Voice]:
+    def _heard(self, inputs: Sequence[Sound]) -> list[_Voice]:
         count = len(inputs)
         self.check_inputs(count)
         _check_alike(inputs)
@@ -86,10 +105,11 @@ class Mix(Node):
         gains_db = self.gain_db or (0.0,) * count
         pans = self.pan or (None,) * count
         weights = [b * 10 ** (g / 20) for b, g in zip(blend, gains_db, strict=True)]
-        return [_Voice(*parts) for parts in zip(inputs, weights, pans, strict=True)]
+        voices = [_Voice(*parts) for parts in zip(inputs, weights, pans, strict=True)]
+        return [voice for voice in voices if voice.weight > 0]
 
 
-def _check_alike(inputs: Sequence[Audio]) -> None:
+def _check_alike(inputs: Sequence[Sound]) -> None:
     rates = sorted({audio.sample_rate for audio in inputs})
     if len(rates) > 1:
         named = " and ".join(f"{rate} Hz" for rate in rates)
@@ -113,22 +133,43 @@ def _check_alike(inputs: Sequence[Audio]) -> None:
         end_s = max(end_s, stop_s)
 
 
-def _summed(heard: Sequence[_Voice], first: Audio) -> Audio:
-    start_s = min(voice.audio.start_s for voice in heard)
-    rate = first.sample_rate
-    offsets = [round((voice.audio.start_s - start_s) * rate) for voice in heard]
-    ends = [at + voice.audio.frames for at, voice in zip(offsets, heard, strict=True)]
+def _passed_on(heard: Sequence[_Voice]) -> Sound | None:
+    """The one input that is heard, if it is heard as it is."""
+    is_one = len(heard) == 1 and heard[0].weight == 1 and heard[0].pan is None
+    return heard[0].audio if is_one else None
+
+
+def _start_s(heard: Sequence[_Voice]) -> float:
+    return min(voice.audio.start_s for voice in heard)
+
+
+def _offset(voice: _Voice, start_s: float) -> int:
+    return round((voice.audio.start_s - start_s) * voice.audio.sample_rate)
+
+
+def _frames(heard: Sequence[_Voice]) -> int:
+    """How long the sum is."""
+    start_s = _start_s(heard)
+    return max(_offset(voice, start_s) + voice.audio.frames for voice in heard)
+
+
+def _summed(heard: Sequence[_Voice], first: int, end: int) -> Samples:
+    """Frames first to end of the sum."""
     panned = any(voice.pan is not None for voice in heard)
     channels = 2 if panned else max(voice.audio.channels for voice in heard)
-    total = np.zeros((channels, max(ends)), np.float32)
-    for voice, at, end in zip(heard, offsets, ends, strict=True):
-        total[:, at:end] += _placed(voice)
-    return Audio(total, rate, start_s, _words(first, start_s))
+    total = np.zeros((channels, end - first), np.float32)
+    start_s = _start_s(heard)
+    for voice in heard:
+        at = _offset(voice, start_s)
+        a, b = max(first, at), min(end, at + voice.audio.frames)
+        if a < b:
+            total[:, a - first : b - first] += _placed(voice, voice.audio.read(a - at, b - at))
+    return total
 
 
-def _placed(voice: _Voice) -> Samples:
+def _placed(voice: _Voice, samples: Samples) -> Samples:
     """One input's share of the sum, (1, 2 or more channels, frames)."""
-    samples, weight, pan = voice.audio.samples, voice.weight, voice.pan
+    weight, pan = voice.weight, voice.pan
     if pan is None:
         return samples * np.float32(weight)
     if samples.shape[0] > 2:
@@ -142,7 +183,7 @@ def _placed(voice: _Voice) -> Samples:
     return samples * np.array([[weight * side] for side in sides], np.float32)
 
 
-def _words(first: Audio, start_s: float) -> Transcript:
+def _words(first: Sound, start_s: float) -> Transcript:
     """The first input's transcript, its times counted from start_s."""
     later_s = first.start_s - start_s
     if later_s == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import field_validator
@@ -9,8 +10,11 @@ from pydantic import field_validator
 from stepedit_fx.errors import TagError
 from stepedit_fx.nodes.base import EditNode, param, strength_of
 from stepedit_fx.nodes.keyframes import AnyStrength, Strength
-from stepedit_fx.speech import Edit
+from stepedit_fx.speech import Edit, Transcript
 from stepedit_fx.tags import SOUNDS, parse_sounds
+
+if TYPE_CHECKING:
+    from stepedit_fx.segments import Segment
 
 # About ten minutes of speech; sounds are placed by counting words up to each of them.
 MAX_TEXT = 10_000
@@ -48,3 +52,12 @@ class Paralinguistic(EditNode):
 
     def edit(self) -> Edit:
         return Edit("paralinguistic", text=self.text, seed=self.seed, **strength_of(self.strength))
+
+    def shared(
+        self, transcript: Transcript, segments: Sequence[Segment]
+    ) -> list[Paralinguistic | None]:
+        from stepedit_fx.segments import cut_text_with_sounds, shares_of
+
+        said = transcript or Transcript(parse_sounds(self.text)[0])
+        texts = cut_text_with_sounds(self.text, said.text, shares_of(said, segments))
+        return [self.model_copy(update={"text": text}) if text else None for text in texts]

@@ -35,6 +35,12 @@ def noise(seconds: float, channels: int = 1) -> Audio:
     return Audio(drawn.astype(np.float32), RATE)
 
 
+def moved(effects: list[Effect], samples: np.ndarray) -> np.ndarray:
+    """The samples through effects with moving parameters, in one go."""
+    out = automated(effects, iter([samples]), *samples.shape, RATE, Path())
+    return np.concatenate(list(out), axis=1)
+
+
 def ids(pairs: list[tuple[EffectSpec, Param]]) -> list[str]:
     return [f"{spec.name}.{param.name}" for spec, param in pairs]
 
@@ -65,7 +71,7 @@ def test_in_blocks_it_is_the_plain_effect(spec: EffectSpec, channels: int) -> No
     helper = Effect("Gain", (("gain_db", Keyframes(((0.0, 0.0), (0.3, 0.0), (0.4, -6.0)))),))
     sound = noise(0.3, channels)  # ends as the helper starts to move: blocks of both kinds
     moving = [replace(plain, params=params), helper]
-    out = automated(moving, sound.samples, RATE, Path())
+    out = moved(moving, sound.samples)
     want = render(Series((plain,)), sound).samples
     quiet = round(0.28 * RATE)
     np.testing.assert_array_equal(out[:, :quiet], want[:, :quiet])
