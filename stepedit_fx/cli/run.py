@@ -30,6 +30,8 @@ from stepedit_fx.errors import ReadError, RequestError
 if TYPE_CHECKING:
     from stepedit_fx.batch import Event, Item, Summary
     from stepedit_fx.provenance import GraphSource
+    from stepedit_fx.store import Store
+    from stepedit_fx.takes import Take
 
 # Longer lists show what went wrong, and count the rest.
 SHOWN_ITEMS = 30
@@ -62,6 +64,10 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Write also outputs that are up to date.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="A page to judge every stage by."),
+    ] = None,
     store: StoreOption = None,
     no_store: NoStoreOption = False,
     allow_plugins: PluginsOption = None,
@@ -78,6 +84,7 @@ def run(
         out_dir=out_dir,
         jobs=jobs,
         force=force,
+        report=report,
         store=store,
         no_store=no_store,
         allow_plugins=allow_plugins,
@@ -108,6 +115,7 @@ def render(
     out_dir: Path,
     jobs: int | None = None,
     force: bool = False,
+    report: Path | None = None,
     store: Path | None = None,
     no_store: bool = False,
     allow_plugins: Sequence[Path] | None = None,
@@ -119,6 +127,8 @@ def render(
 
     if out_dir.exists() and not out_dir.is_dir():
         raise RequestError(f"{out_dir}: a file stands where the output folder is to be")
+    if report is not None:
+        _check_report(report)
     takes = find_takes(inputs)
     opened = open_store(store, none=no_store, memory_bytes=MEMORY_BYTES)
     with _progress(len(takes)) as on_event:
@@ -136,8 +146,51 @@ def render(
         print_json(_summary_data(summary))
     else:
         _print_summary(summary)
+    if report is not None:
+        folders = _folders(allow_plugins)
+        _report(report, graph_source, takes, summary, out_dir, opened, folders)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _check_report(path: Path) -> None:
+    """Raise RequestError for what cannot become a page; nobody wants to hear it after the run."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise RequestError(f"--report {path}: not a page's name", remedy="Let it end in .html.")
+    if path.is_dir():
+        raise RequestError(f"--report {path}: a folder has this name", remedy="Name a file.")
+
+
+def _report(
+    path: Path,
+    graph_source: GraphSource,
+    takes: Sequence[Take],
+    summary: Summary,
+    out_dir: Path,
+    store: Store,
+    plugin_folders: Sequence[Path],
+) -> None:
+    """Write the page, and say on stderr that it is there, so that stdout stays what it was."""
+    from stepedit_fx.report import write_report
+
+    with console(stderr=True).status("report") as status:
+        written = write_report(
+            path,
+            graph_source,
+            takes,
+            summary.items,
+            out_dir=out_dir,
+            store=store,
+            plugin_folders=plugin_folders,
+            progress=lambda done: status.update(f"report: {done} of {len(summary.items)}"),
+        )
+    typer.echo(f"Report: {written.path} ({written.size / 1e6:.1f} MB)", err=True)
+    if written.without_sound:
+        typer.echo(
+            f"Warning: the report holds no sound of {written.without_sound} takes, to stay of a "
+            "size that browsers open. Report on fewer at a time to hear them.",
+            err=True,
+        )
 
 
 def _folders(given: Sequence[Path] | None) -> tuple[Path, ...]:

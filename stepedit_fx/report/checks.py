@@ -61,10 +61,12 @@ def _drifts(source: Audio, after: Audio) -> Iterator[str]:
 
 def _lag_s(level: Track, first: int, there: Track, after: Audio) -> float:
     """How much later a stretch of levels is found than the map of time says; 0 where unclear."""
-    seconds = (first + np.arange(len(level))) * FRAME_S
+    seconds = (first + np.arange(len(level), dtype=np.float64)) * FRAME_S
     reach = round(FURTHEST_S / FRAME_S)
     lags = np.arange(-reach, reach + 1)
-    likeness = np.array([_likeness(level, _levels(there, after, seconds, lag)) for lag in lags])
+    likeness = np.array(
+        [_likeness(level, _levels(there, after, seconds, int(lag))) for lag in lags]
+    )
     best = int(likeness.argmax())
     # Only a place that is clearly better than the one it should be at.
     if likeness[best] < LEAST_LIKENESS or likeness[best] < likeness[reach] + 0.1:

@@ -112,7 +112,10 @@ def _delta(before: Stage | None, stage: Stage) -> tuple[Delta | None, str]:
         return None, ""
     delta = delta_of(before.audio, stage.audio)
     if delta is None:
-        return None, "its pace differs from what it was made from, so the two cannot be subtracted"
+        return (
+            None,
+            "its pace or sound is too far from what it was made from to be subtracted",
+        )
     if delta.level_dbfs < INAUDIBLE_DBFS:
         return None, "it took nothing away that could be heard"
     return delta, ""

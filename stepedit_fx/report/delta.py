@@ -13,7 +13,8 @@ from stepedit_fx.audio import Audio, Samples, TimeMap
 # Of two stretches, how much their lengths may differ to be the same sound moved, not stretched.
 STRETCH_TOLERANCE = 1e-4
 LEAST_SHARE = 0.25
-SILENT_DBFS = -90.0
+# Correlation of the two: a difference between sounds less alike than this is only their sum.
+LEAST_LIKENESS = 0.4
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Delta:
 
 
 def delta_of(before: Audio, after: Audio) -> Delta | None:
-    """What `after` lacks of `before`; None where too little of the two runs at one pace.
+    """What `after` lacks of `before`; None where they have too little in common to be subtracted.
 
     The gain is the one that leaves least, so that a change of level alone leaves nothing.
     """
@@ -50,7 +51,7 @@ def delta_of(before: Audio, after: Audio) -> Delta | None:
             laid[start : start + length] = second[there : there + length]
             is_kept[start : start + length] = True
     share = float((is_kept | is_gone).mean())
-    if share < LEAST_SHARE:
+    if share < LEAST_SHARE or _likeness(first[is_kept], laid[is_kept]) < LEAST_LIKENESS:
         return None
     gain = _best_gain(first[is_kept], laid[is_kept])
     left = np.where(is_kept, first - gain * laid, np.where(is_gone, first, 0)).astype(np.float32)
@@ -61,6 +62,11 @@ def delta_of(before: Audio, after: Audio) -> Delta | None:
         share,
         20 * float(np.log10(max(peak, 1e-6))),
     )
+
+
+def _likeness(first: Samples, second: Samples) -> float:
+    power = float(np.dot(first, first)) * float(np.dot(second, second))
+    return float(np.dot(first, second)) / np.sqrt(power) if power > 0 else 0.0
 
 
 def _best_gain(first: Samples, second: Samples) -> float:

@@ -36,7 +36,6 @@ class Page:
 
     file: BinaryIO
     title: str
-    graph: str
     max_sound_bytes: int = MAX_SOUND_BYTES
     left_out: int = 0
     _sound_bytes: int = 0
@@ -88,7 +87,6 @@ class Page:
         }  # fmt: skip
         data = {
             "title": _plain(self.title),
-            "graph": _plain(self.graph),
             "takes": self._index,
             "figures": figures,
             "leftOut": self.left_out,

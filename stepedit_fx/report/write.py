@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepedit_fx.atomic import atomic_write
-from stepedit_fx.batch import Item
+from stepedit_fx.batch import Item, caught_warnings
 from stepedit_fx.errors import StepEditError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.outputs import output_paths
@@ -54,9 +54,10 @@ def write_report(
     Raises WriteError, with what was at `path` untouched; Cancelled.
     """
     graph = graph_source.graph()
+    takes = takes or (Take(None),)  # a graph that brings its own recording
     listener = Listener(LISTENING_S)
     with atomic_write(path, durable=False) as file:
-        page = Page(file, f"{graph.name}: {len(items)} takes", graph.name, max_sound_bytes)
+        page = Page(file, graph.name, max_sound_bytes)
         page.begin()
         for number, (take, item) in enumerate(zip(takes, items, strict=True)):
             page.add(_view(graph, take, item, out_dir, store, plugin_folders, listener))
@@ -80,14 +81,15 @@ def _view(
     if item.state == "failed":
         return TakeView(name, take.path, item.state, item.error, item.warnings)
     try:
-        stages = render_stages(
-            graph,
-            take.path,
-            store=store,
-            engine=graph.open_engine(),
-            index=take.index,
-            plugin_folders=plugin_folders,
-        )
+        with caught_warnings():  # the run has told them, and the page finds its own
+            stages = render_stages(
+                graph,
+                take.path,
+                store=store,
+                engine=graph.open_engine(),
+                index=take.index,
+                plugin_folders=plugin_folders,
+            )
         views = view_stages(stages, listener)
         written = output_paths(graph, take.path, out_dir / take.folder, index=take.index)
     except StepEditError as error:  # the take is written; only its page is not to be had
