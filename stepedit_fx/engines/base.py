@@ -34,6 +34,10 @@ class Engine(Protocol):
     Settings: ClassVar[type[EngineSettings]]
     # Whether every process that opens one holds gigabytes of weights, so that a batch uses one.
     is_heavy: ClassVar[bool]
+    # What a long recording is cut into: seconds at most, and how many suit one call. An engine
+    # that is not heavy is called from several threads at once.
+    segment_s: ClassVar[float]
+    batch: ClassVar[int]
 
     @property
     def fingerprint(self) -> str:

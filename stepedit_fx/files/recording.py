@@ -52,10 +52,6 @@ class Recording:
         """That of the `Audio` it would be if it were held."""
         return self._samples.value(self)
 
-    def with_transcript(self, transcript: Transcript) -> Recording:
-        """The same recording with other words."""
-        return replace(self, transcript=transcript)
-
     def blocks(self) -> Iterator[Samples]:
         """All samples in order, (channels, frames). Raises ReadError, also for a changed file."""
         yield from read_blocks(self.info)

@@ -14,7 +14,7 @@ from stepedit_fx.errors import RequestError, StepEditError
 from stepedit_fx.graph.outputs import output_paths, recording_of
 from stepedit_fx.graph.spec import Graph
 from stepedit_fx.graph.steps import Step, build_steps, uses_engine
-from stepedit_fx.nodes.base import Context, EditNode, Node
+from stepedit_fx.nodes.base import EditNode, Node
 from stepedit_fx.nodes.clone import Clone
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
@@ -22,11 +22,14 @@ from stepedit_fx.speech import Transcript
 from stepedit_fx.store.keys import digest, file_digest
 
 if TYPE_CHECKING:
+    from stepedit_fx.files import Recording
     from stepedit_fx.store import Store
 
 State = Literal["run", "cached", "skipped"]
 # The engine that the nodes' costs were measured with.
 MEASURED_ENGINE = "parametric"
+# Recordings longer than this are not held in memory but worked on in segments.
+LONG_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,12 @@ class Plan:
     engine: Engine = field(repr=False)
     steps: tuple[PlannedStep, ...]
     source: Path | None = None
-    recordings: Mapping[str, Audio] = field(default_factory=dict, repr=False)
+    recordings: Mapping[str, Audio | Recording] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is run in segments: those are stored, and not the steps' whole results."""
+        return _is_long(self.recordings)
 
     @property
     def estimate_s(self) -> float | None:
@@ -80,7 +88,7 @@ class Plan:
 
     def with_stored(self, is_stored: Callable[[str], bool]) -> Plan:
         """The same plan with every state as it is when these keys are stored."""
-        states = _states(self.steps, is_stored)
+        states = _states(self.steps, (lambda key: False) if self.is_long else is_stored)
         duration_s = max((audio.duration_s for audio in self.recordings.values()), default=None)
         steps = (
             replace(
@@ -108,9 +116,9 @@ def make_plan(
         _check_offers(steps, engine)
     path = Path(source) if isinstance(source, str | Path) else None
     _check_source(graph, source)
-    recordings = dict(_recordings(graph, steps, source, engine))
+    recordings = dict(_recordings(graph, steps, source))
     steps = _with_words_placed(steps, recordings) if recordings else steps
-    planned = _share_equal(steps, graph, engine, recordings)
+    planned = share_equal(steps, graph, engine, recordings)
     if recordings or not _inputs(steps):
         planned = _placed(planned, graph, path, out_dir, index)
     plan = Plan(graph, engine, tuple(planned), path, recordings)
@@ -143,26 +151,27 @@ def _check_source(graph: Graph, source: Path | str | Audio | None) -> None:
 
 
 def _recordings(
-    graph: Graph, steps: Sequence[Step], source: Path | str | Audio | None, engine: Engine
-) -> Iterator[tuple[str, Audio]]:
+    graph: Graph, steps: Sequence[Step], source: Path | str | Audio | None
+) -> Iterator[tuple[str, Audio | Recording]]:
     """What the inputs read; nothing at all where one of them has nothing to read."""
     inputs = _inputs(steps)
     if source is None and any(not node.path for _, node in inputs):
         return
-    path = Path(source) if isinstance(source, str | Path) else None
-    context = Context(engine, source=path, folder=graph.folder)
     for step_id, node in inputs:
         try:
-            if isinstance(source, Audio) and not node.path:
+            file = node.file(graph.folder)
+            if file is None and isinstance(source, Audio):
                 yield step_id, node.worded(source)
-            else:
-                yield step_id, node.run((), context)
+            elif (path := file or source) is not None and not isinstance(path, Audio):
+                yield step_id, node.open(Path(path), LONG_S)
         except StepEditError as error:
             error.node = error.node or step_id
             raise
 
 
-def _with_words_placed(steps: Sequence[Step], recordings: Mapping[str, Audio]) -> list[Step]:
+def _with_words_placed(
+    steps: Sequence[Step], recordings: Mapping[str, Audio | Recording]
+) -> list[Step]:
     """The steps with what they say in words of the recording said in its seconds."""
     spoken: dict[str, Transcript] = {}
     placed = []
@@ -178,11 +187,14 @@ def _with_words_placed(steps: Sequence[Step], recordings: Mapping[str, Audio]) -
     return placed
 
 
-def _share_equal(
-    steps: Sequence[Step], graph: Graph, engine: Engine, recordings: Mapping[str, Audio]
+def share_equal(
+    steps: Sequence[Step],
+    graph: Graph,
+    engine: Engine,
+    recordings: Mapping[str, Audio | Recording],
 ) -> list[PlannedStep]:
     """Steps with keys; those with one key are one step. Outputs are never shared."""
-    engine_key = (engine.kind, engine.fingerprint)
+    engine_key = _engine_key(engine, recordings)
     keys: dict[str, str] = {}  # step id -> key
     firsts: dict[str, str] = {}  # key -> id of the first step that has it
     planned: dict[str, PlannedStep] = {}
@@ -201,12 +213,25 @@ def _share_equal(
     return list(planned.values())
 
 
+def _is_long(recordings: Mapping[str, Audio | Recording]) -> bool:
+    return any(recording.duration_s > LONG_S for recording in recordings.values())
+
+
+def _engine_key(engine: Engine, recordings: Mapping[str, Audio | Recording]) -> tuple[object, ...]:
+    """What of the engine makes a result the same, and of how it is asked."""
+    if not _is_long(recordings):
+        return (engine.kind, engine.fingerprint)
+    from stepedit_fx import segments
+
+    return (engine.kind, engine.fingerprint, segments.CODE_VERSION, engine.segment_s)
+
+
 def _key(
     step: Step,
     sources: Sequence[str],
     graph: Graph,
-    engine_key: tuple[str, str],
-    recordings: Mapping[str, Audio],
+    engine_key: tuple[object, ...],
+    recordings: Mapping[str, Audio | Recording],
 ) -> str:
     """What makes a result the same: everything it was made from, and no name, path or date."""
     node = step.node

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.errors import RequestError
 from stepedit_fx.nodes.base import Context, Node, param
 from stepedit_fx.speech import Transcript
+
+if TYPE_CHECKING:
+    from stepedit_fx.files import Recording
+
+SoundT = TypeVar("SoundT", "Audio", "Recording")
 
 
 class Input(Node):
@@ -33,13 +38,13 @@ class Input(Node):
         live=False,
     )
     max_duration_s: float = param(
-        3600.0, unit="s", ge=0.01, le=86400, help="Longer recordings are refused.", live=False
+        14400.0, unit="s", ge=0.01, le=86400, help="Longer recordings are refused.", live=False
     )
 
     if TYPE_CHECKING:
 
         def __init__(
-            self, path: str = "", *, transcript: str = "auto", max_duration_s: float = 3600.0
+            self, path: str = "", *, transcript: str = "auto", max_duration_s: float = 14400.0
         ) -> None: ...
 
     def file(self, folder: Path) -> Path | None:
@@ -60,15 +65,26 @@ class Input(Node):
     def read(self, path: Path) -> Audio:
         """A recording with the transcript this node asks for. Raises ReadError, RequestError."""
         from stepedit_fx.files import read_audio
+
+        return self._worded_file(read_audio(path, max_duration_s=self.max_duration_s), path)
+
+    def open(self, path: Path, hold_s: float) -> Audio | Recording:
+        """As `read`; a recording that lasts longer than `hold_s` is not held in memory."""
+        from stepedit_fx.files import probe, scan_recording
+
+        if probe(path).duration_s <= hold_s:
+            return self.read(path)
+        return self._worded_file(scan_recording(path, max_duration_s=self.max_duration_s), path)
+
+    def _worded_file(self, sound: SoundT, path: Path) -> SoundT:
         from stepedit_fx.transcripts import find_transcript
 
-        audio = read_audio(path, max_duration_s=self.max_duration_s)
         if self.transcript == "auto":
-            return replace(audio, transcript=find_transcript(path))
-        return self.worded(audio)
+            return replace(sound, transcript=find_transcript(path))
+        return self.worded(sound)
 
-    def worded(self, audio: Audio) -> Audio:
-        """Audio that is in memory already, with the transcript this node asks for.
+    def worded(self, audio: SoundT) -> SoundT:
+        """Sound that has been read already, with the transcript this node asks for.
 
         Raises RequestError where it is longer than max_duration_s.
         """

@@ -48,6 +48,8 @@ class ParametricEngine:
     kind: ClassVar[str] = "parametric"
     Settings: ClassVar[type[EngineSettings]] = ParametricSettings
     is_heavy: ClassVar[bool] = False
+    segment_s: ClassVar[float] = 30.0
+    batch: ClassVar[int] = 1
 
     def __init__(self, settings: ParametricSettings | None = None) -> None:
         folder = settings.recipes if settings else None

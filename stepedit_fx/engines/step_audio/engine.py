@@ -60,6 +60,8 @@ class StepAudioEngine:
     kind: ClassVar[str] = KIND
     Settings: ClassVar[type[EngineSettings]] = StepAudioSettings
     is_heavy: ClassVar[bool] = True
+    segment_s: ClassVar[float] = 28.0
+    batch: ClassVar[int] = 16
 
     def __init__(self, settings: StepAudioSettings | None = None) -> None:
         self.settings = settings or StepAudioSettings()

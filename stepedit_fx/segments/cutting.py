@@ -1,4 +1,4 @@
-"""Long takes as segments that an engine can take, each with its share of the words.
+"""Where a long take is cut into segments that an engine can take.
 
 Cuts are made in the middle of pauses. A segment reaches a little over its cuts, so that its
 neighbours can be joined to it by a short cross-fade.
@@ -6,10 +6,8 @@ neighbours can be joined to it by a short cross-fade.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
@@ -25,29 +23,16 @@ from stepedit_fx.measures import (
     track_f0,
     track_level,
 )
+from stepedit_fx.segments.words import LONGEST_S, Span, cut_text, share_words
 from stepedit_fx.speech import Transcript
-from stepedit_fx.tags import parse_sounds, split_words, word_spans
+from stepedit_fx.tags import word_spans
 
-# Raised whenever the same take would be cut or joined otherwise.
-CODE_VERSION = 1
-LONGEST_S = 28.0  # the published model was trained on clips of up to half a minute
 SHORTEST_S = 12.0  # a cut is not looked for before this: context is what the model lives on
 NO_PAUSE_S = 8.0  # without a pause, the quietest spot of this much before the longest
 SLIVER_S = 2.0  # nor this near to the end, where what is left may be too short to be tokenized
 FADE_S = 0.02  # of the cross-fade at a cut, half of it on either side
-SNAP_WORDS = 3  # how far a share of words may end from its time to end at punctuation
-# Reading aloud, slow rather than fast: seconds for a word, and for a Chinese or Japanese character
-# or a Korean syllable (Pellegrino et al. 2011: 5 to 8 syllables a second).
-WORD_S, CHARACTER_S = 0.45, 0.25
 _LEVEL_FRAMES = 3000  # levels are taken of 30 s at a time
 _VOICE_S = 3.0  # of each segment that is listened to for the speaker's usual f0
-_CLAUSE_END = re.compile(r"[.!?;:,。！？；：，、…]")
-# A full stop inside "3.14" or "example.com" ends no sentence.
-_SENTENCE = re.compile(
-    r".+?(?:(?:[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[\"'”’)\]]*)\s*|\n+|$)", re.DOTALL
-)
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -72,10 +57,10 @@ class Segment:
 
 
 def cut_sound(sound: Sound, longest_s: float = LONGEST_S) -> list[Segment]:
-    """The segments of a take, each at most `longest_s` and `FADE_S` long."""
+    """The segments of a take, each at most `longest_s` long with what reaches over its cuts."""
     rate, frames = sound.sample_rate, sound.frames
     level_db = level_of(sound)
-    cuts = cut_at_pauses(level_db, frames, rate, longest_s)
+    cuts = cut_at_pauses(level_db, frames, rate, longest_s - FADE_S)
     spoken = np.cumsum(level_db >= _threshold_db(level_db)) * FRAME_S
     margin = round(FADE_S / 2 * rate)
     found = []
@@ -195,100 +180,3 @@ def speaker_f0_hz(sound: Sound, segments: Sequence[Segment]) -> float:
     if not len(found):
         return 0.0
     return float(440.0 * 2 ** (np.round(12 * np.log2(np.median(found) / 440.0)) / 12))
-
-
-def share_words(transcript: Transcript, spans_s: Sequence[tuple[float, float]]) -> list[Span]:
-    """Which words (first, end) of a transcript each span of time holds; all words, in order.
-
-    By the words' times where they are known, else by the spans' lengths, ended at punctuation
-    where some is near.
-    """
-    spans = word_spans(transcript.text)
-    if len(spans_s) == 1:
-        return [(0, len(spans))]
-    if transcript.words and len(transcript.words) == len(spans):
-        middles = [(word.start_s + word.end_s) / 2 for word in transcript.words]
-        ends = [sum(middle < later for middle in middles) for later, _ in spans_s[1:]]
-    else:
-        until = np.cumsum([end - start for start, end in spans_s])
-        wanted = [round(float(len(spans) * t / until[-1])) for t in until[:-1]]
-        ends = [_at_clause_end(transcript.text, spans, end) for end in wanted]
-    edges = [0, *np.maximum.accumulate(ends).tolist(), len(spans)]
-    return list(pairwise(edges))
-
-
-def _at_clause_end(text: str, spans: Sequence[Span], wanted: int) -> int:
-    """The nearest number of words after which a clause ends, if one is near."""
-    for distance in range(SNAP_WORDS + 1):
-        for end in (wanted + distance, wanted - distance):
-            if 0 < end < len(spans) and _CLAUSE_END.search(text[spans[end - 1][1] : spans[end][0]]):
-                return end
-    return min(max(wanted, 0), len(spans))
-
-
-def cut_text(text: str, shares: Sequence[Span]) -> list[str]:
-    """The text of each share of its words, punctuation with the word before it."""
-    spans = word_spans(text)
-    starts = [spans[first][0] if first < len(spans) else len(text) for first, _ in shares]
-    starts = [0, *starts[1:]]
-    return [
-        text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True)
-    ]
-
-
-def cut_text_with_sounds(text: str, spoken: str, shares: Sequence[Span]) -> list[str]:
-    """A text with sounds in brackets, cut where the spoken text is cut into shares.
-
-    text: may differ from `spoken` in some words. A share without sounds gives "".
-    """
-    if len(shares) == 1:
-        return [text]
-    plain, sounds = parse_sounds(text)
-    said, wanted = split_words(spoken.lower()), split_words(plain.lower())
-    edges = [_matching(said, wanted, end) for _, end in shares]
-    edges[-1] = len(wanted)
-    moved = list(pairwise([0, *edges]))
-    spans = word_spans(plain)
-    out = []
-    for index, ((first, end), part) in enumerate(zip(moved, cut_text(plain, moved), strict=True)):
-        last = index == len(moved) - 1
-        mine = [s for s in sounds if first <= s.before_word and (s.before_word < end or last)]
-        offset = next((spans[first][0] for _ in mine if first and first < len(spans)), 0)
-        length = len(part)  # of the words alone: sounds at their end keep their order
-        for sound in reversed(mine):
-            word = sound.before_word
-            at = spans[word][0] - offset if word < min(end, len(spans)) else length
-            after = part[at:]
-            part = f"{part[:at].rstrip()} [{sound.tag}] {after}".strip()
-        out.append(" ".join(part.split()) if mine else "")
-    return out
-
-
-def _matching(said: Sequence[str], wanted: Sequence[str], end: int) -> int:
-    """How many words of `wanted` stand for the first `end` words of `said`; it only grows."""
-    matched = SequenceMatcher(None, said, wanted, autojunk=False).get_matching_blocks()
-    blocks = [(0, 0), *((block.a, block.b) for block in matched)]
-    at, there = max(block for block in blocks if block[0] <= end)
-    next_there = min((b for a, b in blocks if a > end), default=len(wanted))
-    return min(there + end - at, next_there)
-
-
-def spoken_s(text: str) -> float:
-    """Roughly how long a text takes to say; for length budgets, so rather long."""
-    words = split_words(text)
-    short = sum(len(word) == 1 and word >= "\u3040" for word in words)
-    return short * CHARACTER_S + (len(words) - short) * WORD_S
-
-
-def cut_sentences(text: str, longest_s: float = LONGEST_S) -> list[str]:
-    """A text as pieces of whole sentences, each about `longest_s` when said.
-
-    A sentence that is longer stays whole: the model may still do it.
-    """
-    pieces: list[str] = []
-    for sentence in (match.group() for match in _SENTENCE.finditer(text)):
-        if pieces and spoken_s(pieces[-1] + sentence) <= longest_s:
-            pieces[-1] += sentence
-        elif sentence.strip():
-            pieces.append(sentence)
-    return [piece.strip() for piece in pieces]
