@@ -16,6 +16,7 @@ from stepedit_fx.nodes.base import EditNode
 from stepedit_fx.nodes.clone import Clone
 from stepedit_fx.nodes.emotion import Emotion
 from stepedit_fx.nodes.input import Input
+from stepedit_fx.nodes.ladder import Ladder
 from stepedit_fx.nodes.output import PLACEHOLDERS, Output, fill, placeholders
 from stepedit_fx.nodes.speed import Speed
 from stepedit_fx.nodes.style import Style
@@ -120,7 +121,6 @@ def check_offers(item: Built, engine: Engine | None) -> Iterator[Problem]:
     edit = _edit_of(item)
     if edit is None:
         return
-    written = item.part.fields.get(item.part.cls.main) if item.part.cls else None
     for value in dict.fromkeys(value for _, value in edit.values) or (edit.value,):
         try:
             if engine is None:
@@ -128,16 +128,16 @@ def check_offers(item: Built, engine: Engine | None) -> Iterator[Problem]:
             else:
                 check_offered(engine, replace(edit, value=value, values=()))
         except TagError as error:
-            found = find(written, value) if written else None
-            yield (found.mark if found else written.mark if written else item.part.mark).problem(
-                str(error)
-            )
+            main = item.part.fields.get(item.part.cls.main) if item.part.cls else None
+            written = find(item.part.fields, value) or main
+            yield (written.mark if written else item.part.mark).problem(str(error))
 
 
 def _edit_of(item: Built) -> Edit | None:
     """The edit a node asks for; of a node with other fields wrong, its kind and tag."""
-    if isinstance(item.node, EditNode | Clone):
-        return item.node.edit()
+    node = item.node.edit if isinstance(item.node, Ladder) else item.node
+    if isinstance(node, EditNode | Clone):
+        return node.edit()
     written = item.part.fields.get("value")
     if item.part.cls in (Emotion, Style, Speed) and isinstance(written, Scalar):
         return Edit(item.part.cls.kind, written.value) if isinstance(written.value, str) else None

@@ -190,6 +190,7 @@ def _fields(node_id: str, node: Node, engine: Engine) -> Iterator[tuple[Control,
             for side in ("ge", "le")
             if hasattr(meta, side)
         }
+        limits |= node.limits(name)
         tags = engine.offers.get(node.kind, ()) if name == "value" else ()
         control = Control(
             _address(node_id, name),

@@ -62,11 +62,19 @@ class _Builder:
         )
         if not bypassed:
             wanted = tuple(self._as(spec.node.takes, source) for source in sources)
+            wanted += tuple(self._branches(spec, sources))
             return self._add(Step(spec.id, spec.node, wanted), spec.node.gives)
         if self.keep_bypassed:
             step = Step(spec.id, spec.node, tuple(sources), bypassed=True)
             return self._add(step, self.gives[sources[0]])
         return sources[0]
+
+    def _branches(self, spec: NodeSpec, sources: list[str]) -> Iterator[str]:
+        """The steps that give a node what it wants made of its source, by number from 1."""
+        for number, node in enumerate(spec.node.branches(), start=1):
+            source = self._as(node.takes, sources[0])
+            step = Step(f"{spec.id}.{number}", node, (source,), put_in=True)
+            yield self._as(spec.node.takes, self._add(step, node.gives))
 
     def _as(self, wanted: type[Value] | None, source: str) -> str:
         """The step that gives a source's result as what is wanted of it."""

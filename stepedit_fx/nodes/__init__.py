@@ -13,6 +13,7 @@ from stepedit_fx.nodes.effects import Effects
 from stepedit_fx.nodes.emotion import Emotion
 from stepedit_fx.nodes.encode import Encode
 from stepedit_fx.nodes.input import Input
+from stepedit_fx.nodes.ladder import Ladder
 from stepedit_fx.nodes.mix import Mix
 from stepedit_fx.nodes.output import Output
 from stepedit_fx.nodes.paralinguistic import Paralinguistic
@@ -35,6 +36,7 @@ NODES: Mapping[str, type[Node]] = MappingProxyType(
             Speed,
             Paralinguistic,
             Decode,
+            Ladder,
             Effects,
             Mix,
             Output,

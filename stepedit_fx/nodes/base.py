@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -117,6 +117,17 @@ class Node(BaseModel):
         """
         return self
 
+    def branches(self) -> tuple[Node, ...]:
+        """What the planner makes of this node's one source first, each in a branch of its own.
+
+        `run` is then given the source's result and those of the branches, in this order.
+        """
+        return ()
+
+    def limits(self, field: str) -> Mapping[str, float]:
+        """Limits ("ge", "le") of a field that are narrower than its own, because of others."""
+        return {}
+
     @abstractmethod
     def run(self, inputs: Sequence[Any], context: Context) -> Any:
         """The result for these inputs; raises StepEditError. Same inputs, same result."""
@@ -213,7 +224,9 @@ class TagNode(EditNode):
     main = "value"
 
     value: Tag = param(help="The tag.")
-    strength: Strength = param(1.0, help="How much of it: 0 nothing, 1 as the tag says.")
+    strength: Strength = param(
+        1.0, help="How much of it: 0 nothing, 1 as the tag says; or keyframes."
+    )
     iterations: int = param(1, ge=1, le=5, help="How many times over it is applied.")
 
     if TYPE_CHECKING:
