@@ -83,7 +83,9 @@ def generate(
             "the language model is in training with gradient checkpointing, which keeps no cache",
             remedy="Call model.eval() first.",
         )
-    items = [_item(model, place, request) for place, request in enumerate(requests)]
+    items = [
+        _Item(request, most_ids(model, request, place)) for place, request in enumerate(requests)
+    ]
     stopped = cancelled or (lambda: False)
     if not items:
         return []
@@ -137,6 +139,7 @@ class _Run:
 
     def _let_go(self) -> None:
         for row in self.loop.ended():
+            self.loop.check(row)
             self._gone(row, "end")
 
     def _gone(self, row: int, stop: Stop | None) -> None:
@@ -162,7 +165,12 @@ class _Item:
         return Generated(np.array(self.ids[:whole], np.int64), self.stop or "cancelled")
 
 
-def _item(model: Step1ForCausalLM, place: int, request: Request) -> _Item:
+def most_ids(model: Step1ForCausalLM, request: Request, place: int = 0) -> int:
+    """How many ids the answer to a request may have. place: of the prompt, for messages.
+
+    Raises RequestError for a prompt that makes no sense or leaves no room, EngineError for a model
+    without audio ids.
+    """
     prompt = [int(id_) for id_ in request.prompt_ids]
     config = model.config
     if config.vocab_size < FIRST_AUDIO_ID + AUDIO_TOKENS:
@@ -184,4 +192,4 @@ def _item(model: Step1ForCausalLM, place: int, request: Request) -> _Item:
             f"than the {min(MOST_IDS, config.max_seq_len)} that the model takes",
             remedy="Shorten the recording or the text.",
         )
-    return _Item(request, min(request.max_groups, room) * GROUP)
+    return int(min(request.max_groups, room)) * GROUP

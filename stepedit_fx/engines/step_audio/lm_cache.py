@@ -47,6 +47,13 @@ class KeyValueRows:
             keys[row, :, : key.shape[1]] = key
             values[row, :, : value.shape[1]] = value
 
+    def fill_from(self, other: KeyValueRows, rows: int) -> None:
+        """Another's first rows, as far as there is room for them, as these rows."""
+        places = min(self.places, other.places)
+        for number, held in other._layers.items():
+            for mine, theirs in zip(self.layer(number, held[0]), held, strict=True):
+                mine[:rows, :, :places] = theirs[:rows, :, :places]
+
     @property
     def bytes(self) -> int:
         """Memory in use."""

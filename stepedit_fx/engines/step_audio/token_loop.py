@@ -54,17 +54,17 @@ class TokenLoop:
         # Of every row: what it was fed last, where it is, and what it may do.
         self._last = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self._length = torch.zeros(rows, dtype=torch.long, device=device)  # ids in the cache
-        self._prompt = torch.zeros(rows, dtype=torch.long, device=device)
         self._count = torch.zeros(rows, dtype=torch.long, device=device)  # ids written
         self._least = torch.zeros(rows, dtype=torch.long, device=device)
         self._most = torch.zeros(rows, dtype=torch.long, device=device)
         self._ruled = torch.zeros(rows, dtype=torch.bool, device=device)
         self._ended = torch.ones(rows, dtype=torch.bool, device=device)  # also those not in use
-        self._broken = torch.zeros((), dtype=torch.bool, device=device)
+        self._broken = torch.zeros(rows, dtype=torch.bool, device=device)
         self._settings = torch.zeros(rows, 4, dtype=torch.float64, device=device)
         self._window = torch.zeros(rows, REPETITION_WINDOW, dtype=torch.long, device=device)
         self._uniforms = torch.zeros(rows, places + 1, dtype=torch.float64, device=device)
         self._written = torch.zeros(rows, places + 1, dtype=torch.long, device=device)
+        self._prompts = [0] * rows
         self._lengths = [0] * rows  # the host's own count, an upper bound between two looks
         self._graphed = _is_capturable(self._model)
         self._graphs: dict[tuple[int, int, bool], Callable[[], None]] = {}
@@ -110,15 +110,16 @@ class TokenLoop:
         self._last[row] = prompt[-1]
         for state, value in (
             (self._length, len(prompt) - 1),
-            (self._prompt, len(prompt)),
             (self._count, 0),
             (self._least, least),
             (self._most, most),
             (self._ruled, sampling.repetition_rule),
             (self._ended, False),
+            (self._broken, False),
         ):
             state[row] = value
         self._lengths[row] = len(prompt) - 1
+        self._prompts[row] = len(prompt)
         self.active += 1
         return True
 
@@ -134,23 +135,27 @@ class TokenLoop:
                 self._lengths[row] += 1
 
     def ended(self) -> list[int]:
-        """Rows that are done, the last first; waits for the device.
+        """Rows that are done, the last first, so that each may leave; waits for the device."""
+        flags = self._ended[: self.active].tolist()
+        return [row for row in reversed(range(self.active)) if flags[row]]
 
-        Raises EngineError if a logit was not finite.
-        """
-        flags = torch.cat([self._broken[None], self._ended[: self.active]]).cpu().tolist()
-        if flags[0]:
+    def check(self, row: int) -> None:
+        """Raise EngineError if a row's logits were not finite."""
+        if bool(self._broken[row]):
             raise EngineError(
                 "the language model gives logits that are NaN or infinite",
                 remedy="Its weights are damaged (`stepedit-fx models check`), or float16 "
                 "overflows: choose bfloat16 or float32.",
             )
-        return [row for row in reversed(range(self.active)) if flags[1 + row]]
 
     def written(self, row: int) -> list[int]:
         """The ids that a row has so far, without the end of turn."""
         ids: list[int] = self._written[row, : int(self._count[row])].tolist()
         return ids
+
+    def count(self, row: int) -> int:
+        """How many ids a row has at most so far, without waiting for the device."""
+        return self._lengths[row] + 1 - self._prompts[row]
 
     def leave(self, row: int) -> None:
         """Give a row up; the last one takes its place."""
@@ -160,14 +165,36 @@ class TokenLoop:
             for state in self._state():
                 state[row] = state[last]
             self._lengths[row] = self._lengths[last]
+            self._prompts[row] = self._prompts[last]
             self._samplings[row] = self._samplings[last]
         self._ended[last] = True
         self.active = last
 
+    def resized(self, rows: int, places: int) -> TokenLoop:
+        """A loop with the same takes in it and more room; this one must not be used any more.
+
+        rows, places: at least those in use.
+        """
+        larger = TokenLoop(self._model, rows, places)
+        larger._held.fill_from(self._held, self.active)
+        for new, old in zip(larger._state(), self._state(), strict=True):
+            kept = old[: self.active, : new.shape[1]] if old.ndim == 2 else old[: self.active]
+            if old.ndim == 2:
+                new[: self.active, : kept.shape[1]] = kept
+            else:
+                new[: self.active] = kept
+        larger._lengths[: self.active] = self._lengths[: self.active]
+        larger._prompts[: self.active] = self._prompts[: self.active]
+        larger._samplings[: self.active] = self._samplings[: self.active]
+        larger._prefixes = self._prefixes
+        larger.active = self.active
+        return larger
+
     def _state(self) -> tuple[Tensor, ...]:
         return (
-            self._last, self._length, self._prompt, self._count, self._least, self._most,
-            self._ruled, self._ended, self._settings, self._window, self._uniforms, self._written,
+            self._last, self._length, self._count, self._least, self._most,
+            self._ruled, self._ended, self._broken, self._settings, self._window, self._uniforms,
+            self._written,
         )  # fmt: skip
 
     def _prefill(
@@ -218,9 +245,9 @@ class TokenLoop:
     def _captured(self, count: int, bound: int, ranked: bool) -> Callable[[], None]:
         """The step as a CUDA graph: hundreds of small kernels started at once."""
         kept = [state.clone() for state in self._state()]
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(side):
             for _ in range(2):  # libraries choose and allocate in their first calls
                 self._step(count, bound, ranked)
         torch.cuda.current_stream().wait_stream(side)
@@ -230,7 +257,7 @@ class TokenLoop:
         # Warming up has moved the rows on; the places that it wrote will be written again.
         for state, before in zip(self._state(), kept, strict=True):
             state.copy_(before)
-        return cast("Callable[[], None]", graph.replay)
+        return graph.replay
 
     def _step(self, count: int, bound: int, ranked: bool) -> None:
         """One id for each of the first `count` rows. bound: places that are looked at."""
@@ -238,9 +265,10 @@ class TokenLoop:
         logits = found.to(torch.float32).to(self._device).to(torch.float64)
         written = self._count[:count]
         allowed = self._allowed[written % GROUP]
-        in_use = ~self._ended[:count, None]
-        self._broken |= (~torch.isfinite(logits) & allowed & in_use).any()
-        logits = torch.nan_to_num(logits, 0.0, 0.0, 0.0)  # `ended` tells; a draw needs numbers
+        broken = (~torch.isfinite(logits) & allowed).any(dim=1) & ~self._ended[:count]
+        self._broken[:count] |= broken
+        self._ended[:count] |= broken
+        logits = torch.nan_to_num(logits, 0.0, 0.0, 0.0)  # `check` tells; a draw needs numbers
         allowed[:, END_COLUMN] &= written >= self._least[:count]
         window = self._window[:count]
         barred = self._ruled[:count] & repeats(window)
