@@ -82,7 +82,8 @@ class Chain(MutableSequence[Step]):
         if isinstance(self._engine, str):
             self._engine = open_engine(self._engine)
         engine = self._engine
-        steps = [step.resolved(audio.transcript) for step in steps]
+        words = _timed(audio) if any(step.names_words for step in steps) else Transcript()
+        steps = [step.resolved(words) for step in steps]
         for step in steps:
             check_offered(engine, step.edit())
         digest, speech = self._encoded.get(run, ("", None))
@@ -174,6 +175,15 @@ def _through(audio: Audio, plugins: list[Plugin]) -> Audio:
         with _naming(name):
             samples = processed([plugin], samples, audio.sample_rate, name)
     return audio.with_samples(samples)
+
+
+def _timed(audio: Audio) -> Transcript:
+    """What is said in a sound, each word with its time."""
+    from stepedit_fx.transcripts.timing import timed
+
+    if not audio.transcript:
+        return audio.transcript
+    return timed(audio.transcript, audio.mono(), audio.sample_rate)
 
 
 @contextmanager

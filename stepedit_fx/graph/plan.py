@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, held
 from stepedit_fx.engines.base import Engine, check_offered
 from stepedit_fx.errors import RequestError, StepEditError
 from stepedit_fx.graph.outputs import output_paths, recording_of
@@ -173,18 +173,30 @@ def _with_words_placed(
     steps: Sequence[Step], recordings: Mapping[str, Audio | Recording]
 ) -> list[Step]:
     """The steps with what they say in words of the recording said in its seconds."""
-    spoken: dict[str, Transcript] = {}
+    heard: dict[str, str] = {}  # step -> the input whose words it hears
+    timed: dict[str, Transcript] = {}  # by input, once somebody asks
     placed = []
     for step in steps:
         first = step.sources[0] if step.sources else ""
-        known = recordings.get(step.id)
-        spoken[step.id] = known.transcript if known else spoken.get(first, Transcript())
+        heard[step.id] = source = step.id if step.id in recordings else heard.get(first, "")
         try:
-            placed.append(replace(step, node=step.node.resolved(spoken[step.id])))
+            if step.node.names_words and source and source not in timed:
+                timed[source] = _timed(recordings[source])
+            node = step.node.resolved(timed.get(source, Transcript()))
+            placed.append(replace(step, node=node))
         except StepEditError as error:
             error.node = error.node or step.id
             raise
     return placed
+
+
+def _timed(recording: Audio | Recording) -> Transcript:
+    """What is said in a recording, each word with its time."""
+    if not recording.transcript:
+        return recording.transcript
+    from stepedit_fx.transcripts.timing import timed
+
+    return timed(recording.transcript, held(recording).mono(), recording.sample_rate)
 
 
 def share_equal(

@@ -101,6 +101,11 @@ class Node(BaseModel):
     def check_context(self, context: Context) -> None:
         """Raise StepEditError for what this node may not use; asked before any step runs."""
 
+    @property
+    def names_words(self) -> bool:
+        """Whether something in this node is said in words of the transcript."""
+        return False
+
     def resolved(self, transcript: Transcript) -> Self:
         """This node with all that it says in words of the source's transcript said in seconds.
 
@@ -166,6 +171,10 @@ class EditNode(Node):
     def edit(self) -> Edit:
         """The edit this node asks for; keyframes at words count once `resolved` has placed them."""
 
+    @property
+    def names_words(self) -> bool:
+        return any(value.has_words for value in self._keyframes().values())
+
     def resolved(self, transcript: Transcript) -> Self:
         moved: dict[str, Any] = {
             name: value.resolved(transcript) for name, value in self._keyframes().items()
@@ -188,7 +197,7 @@ class EditNode(Node):
         return edited
 
     def run_batch(self, batch: Sequence[Sequence[Any]], context: Context) -> list[Any]:
-        if any(value.has_words for value in self._keyframes().values()):
+        if self.names_words:
             raise RequestError(
                 "its keyframes are at words, and nobody has placed them yet",
                 remedy="Call resolved() with the recording's transcript first.",
