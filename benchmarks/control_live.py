@@ -1,7 +1,7 @@
 """Live sound on the null device at 48 kHz and 256 frames: an OSC message's way to changed sound,
 and swaps of rendered speech under a running chain.
 
-    python benchmarks/control_live.py [--small] [--only latency|flood|swaps]
+    python benchmarks/control.py --only live [--small]
 
 latency: a process of its own sends OSC by UDP; the clock stops when the callback is done with the
 first block that is another for it. flood: the same, while a third process sends 5000 messages a
@@ -14,12 +14,10 @@ are late by our own doing are told from those for which the machine let the thre
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from rows import REPOSITORY, Row, machine, print_table
+from rows import REPOSITORY, Row
 
 from stepedit_fx.audio import Audio, Samples
 from stepedit_fx.cli.live import _undisturbed
@@ -270,24 +268,3 @@ PARTS = {
 def live(small: bool) -> list[Row]:
     """The rows of every part."""
     return [row for part in PARTS.values() for row in part(small)]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
-    parser.add_argument("--small", action="store_true", help="a quick look")
-    args = parser.parse_args()
-    print(f"Measured on {machine()}")
-    rows = [row for part in args.only or PARTS for row in PARTS[part](args.small)]
-    cells = [
-        (*row.cells()[:3], f"`python benchmarks/control_live.py --only {row.part}`") for row in rows
-    ]
-    print_table(("what", "bar", "measured", "command"), cells, "Bars:")
-    return 1 if any(row.met is False for row in rows) else 0
-
-
-if __name__ == "__main__":
-    threading.current_thread().name = "main"
-    sys.exit(main())

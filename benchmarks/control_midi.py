@@ -1,6 +1,6 @@
 """How long a controller's movement takes to be the parameter's value, over real JACK ports.
 
-    python benchmarks/control_midi.py [--small]
+    python benchmarks/control.py --only midi [--small]
 
 JACK hands MIDI on once a period, so a message waits up to one (256 frames at 48 kHz: 5.3 ms)
 before any program can see it. Measured are both: from the peer's send to the session's `Changed`,
@@ -9,7 +9,6 @@ and our own part of it, from JACK's callback in this process.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-from rows import REPOSITORY, Row, machine, print_table
+from rows import REPOSITORY, Row
 
 sys.path.insert(0, str(REPOSITORY))
 
@@ -149,18 +148,3 @@ def _measured(
             out.close_port()
             out.delete()
     return whole_ms, own_ms
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a quick look")
-    args = parser.parse_args()
-    print(f"Measured on {machine()}")
-    rows = midi(args.small)
-    cells = [(*row.cells()[:3], "`python benchmarks/control_midi.py`") for row in rows]
-    print_table(("what", "bar", "measured", "command"), cells, "Bars:")
-    return 1 if any(row.met is False for row in rows) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
