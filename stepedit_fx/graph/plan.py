@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from stepedit_fx.audio import Audio, held
+import numpy as np
+
+from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import Engine, check_offered
 from stepedit_fx.errors import RequestError, StepEditError
 from stepedit_fx.graph.outputs import output_paths, recording_of
@@ -196,7 +198,11 @@ def _timed(recording: Audio | Recording) -> Transcript:
         return recording.transcript
     from stepedit_fx.transcripts.timing import timed
 
-    return timed(recording.transcript, held(recording).mono(), recording.sample_rate)
+    if isinstance(recording, Audio):
+        mono = recording.mono()
+    else:  # held for as long as this takes
+        mono = np.concatenate([block.mean(axis=0) for block in recording.blocks()])
+    return timed(recording.transcript, mono, recording.sample_rate)
 
 
 def share_equal(
