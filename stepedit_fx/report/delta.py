@@ -83,10 +83,10 @@ def _pieces(before: Audio, after: Audio) -> Iterator[tuple[int, int, int | None]
     rate = before.sample_rate
     for start_s, end_s, there_s, there_end_s in _laid(before, after):
         start, end = round(start_s * rate), min(round(end_s * rate), before.frames)
-        length_s, there_length_s = end_s - start_s, there_end_s - there_s
-        if there_length_s <= 1 / rate and length_s > 1 / rate:
+        length, there_length = end - start, round(there_end_s * rate) - round(there_s * rate)
+        if length > 0 and there_length == 0:
             yield start, end, None
-        elif abs(there_length_s - length_s) <= max(STRETCH_TOLERANCE * length_s, 1 / rate):
+        elif abs(there_length - length) <= max(STRETCH_TOLERANCE * length, 1):
             yield start, end, round(there_s * rate)
 
 
