@@ -16,23 +16,34 @@ from stepedit_fx.errors import TagError, did_you_mean
 
 @dataclass(frozen=True)
 class Tag:
-    """One tag: its name on the wire and what it asks for."""
+    """One tag: its name on the wire and what it asks for.
+
+    is_about_loudness: whether being louder or softer is part of what it means; of all others the
+    result is brought back to the loudness of the source.
+    """
 
     name: str
     meaning: str
+    is_about_loudness: bool = False
 
 
 @dataclass(frozen=True)
 class EditKind:
-    """One kind of edit; ``tags`` is empty for a kind without a value."""
+    """One kind of edit; ``tags`` is empty for a kind without a value.
+
+    is_about_loudness: as of a tag, for a kind without tags.
+    """
 
     name: str
     meaning: str
     tags: Mapping[str, Tag]
+    is_about_loudness: bool = False
 
 
-def _tags(*rows: tuple[str, str]) -> Mapping[str, Tag]:
-    return MappingProxyType({name: Tag(name, meaning) for name, meaning in rows})
+def _tags(*rows: tuple[str, str], loudness: str = "") -> Mapping[str, Tag]:
+    """loudness: the names of those that are about loudness."""
+    about = loudness.split()
+    return MappingProxyType({name: Tag(name, meaning, name in about) for name, meaning in rows})
 
 
 EMOTIONS = _tags(
@@ -51,6 +62,8 @@ EMOTIONS = _tags(
     ("coldness", "distant, without warmth"),
     ("admiration", "looking up to someone"),
     ("remove", "take any emotion away"),
+    # Juslin & Laukka 2003, Scherer 2003: those whose intensity is said to be high or low.
+    loudness="happy angry sad embarrass surprised excited depressed",
 )
 
 STYLES = _tags(
@@ -87,6 +100,7 @@ STYLES = _tags(
     ("loudly", "at full voice"),
     ("exaggerated", "everything a size larger"),
     ("remove", "take any speaking style away"),
+    loudness="whisper gentle shy roar murmur shout loudly",
 )
 
 SPEEDS = _tags(
@@ -125,7 +139,8 @@ KINDS: Mapping[str, EditKind] = MappingProxyType(
             EditKind("style", "the manner of speaking", STYLES),
             EditKind("speed", "the pace", SPEEDS),
             EditKind("paralinguistic", "non-verbal sounds, where tags stand in the text", _tags()),
-            EditKind("denoise", "take background noise away", _tags()),
+            # What is left keeps its level: noise that is all there was is not brought up again.
+            EditKind("denoise", "take background noise away", _tags(), is_about_loudness=True),
             EditKind("vad", "take silent portions away", _tags()),
             EditKind("clone", "new words in the voice of a recording", _tags()),
         )
@@ -142,6 +157,12 @@ def check_tag(kind: str, value: str) -> None:
         raise TagError(f"unknown {kind} '{value}'", remedy=did_you_mean(value, tags))
     if not tags and value:
         raise TagError(f"'{kind}' takes no value, got '{value}'", remedy="Leave the value out.")
+
+
+def is_about_loudness(kind: str, value: str) -> bool:
+    """Whether an edit of the vocabulary, with this tag, means to change how loud the speech is."""
+    tag = KINDS[kind].tags.get(value)
+    return tag.is_about_loudness if tag else KINDS[kind].is_about_loudness
 
 
 @dataclass(frozen=True)

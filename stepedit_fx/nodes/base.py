@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,7 @@ from stepedit_fx.engines.base import Engine
 from stepedit_fx.errors import RequestError
 from stepedit_fx.nodes.keyframes import AnyStrength, AnyTag, Holds, Keyframes, Line, Strength, Tag
 from stepedit_fx.speech import Edit, Speech, Transcript
+from stepedit_fx.tags import is_about_loudness
 
 if TYPE_CHECKING:
     from stepedit_fx.segments import Segment
@@ -202,11 +203,23 @@ class EditNode(Node):
                 "its keyframes are at words, and nobody has placed them yet",
                 remedy="Call resolved() with the recording's transcript first.",
             )
-        return context.engine.edit([inputs[0] for inputs in batch], [self.edit()] * len(batch))
+        edit = self.edit()
+        made = context.engine.edit([inputs[0] for inputs in batch], [edit] * len(batch))
+        return [_released(take) for take in made] if _is_about_loudness(edit) else list(made)
 
     def _keyframes(self) -> dict[str, Keyframes]:
         """The fields that change over time."""
         return {name: value for name, value in self if isinstance(value, Keyframes)}
+
+
+def _is_about_loudness(edit: Edit) -> bool:
+    values = [value for _, value in edit.values] or [edit.value]
+    return edit.strength > 0 and any(is_about_loudness(edit.kind, value) for value in values)
+
+
+def _released(take: Speech) -> Speech:
+    """A take that need not be as loud as its source."""
+    return replace(take, place=replace(take.place, loudness_lufs=None))
 
 
 def strength_of(field: float | Keyframes) -> dict[str, Any]:

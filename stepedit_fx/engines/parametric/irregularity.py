@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepedit_fx.audio import Samples
-from stepedit_fx.engines.parametric.stretch import read_between
 from stepedit_fx.measures import FRAME_S
+from stepedit_fx.stretch import read_between
 
 Floats = NDArray[np.floating[Any]]
 

@@ -18,7 +18,6 @@ from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.curves import Curve, at_samples, limited
 from stepedit_fx.engines.parametric.irregularity import NEEDS_IRREGULARITY, make_irregular
 from stepedit_fx.engines.parametric.layout import Piece, total_length
-from stepedit_fx.engines.parametric.stretch import change_pitch_and_time, window
 from stepedit_fx.engines.parametric.timbre import (
     NEEDS_SPECTRA,
     Floats,
@@ -28,8 +27,9 @@ from stepedit_fx.engines.parametric.timbre import (
     noise_spectrum,
 )
 from stepedit_fx.measures import FRAME_S
+from stepedit_fx.stretch import change_pitch_and_time, window
 
-CONTEXT_WINDOWS = 1.5  # of R3, on both sides of a piece: filters and the stretcher settle in it
+CONTEXT_WINDOWS = 0.75  # of R3, on both sides of a piece: filters and the stretcher settle in it
 SEAM_S = 0.005  # half of the cross-fade between pieces
 JOIN_S = 0.02  # cross-fade inside a pause that was cut or filled
 LOOKAHEAD_S = 0.004  # of the limiter: shorter than a period, so that nothing pumps
