@@ -1,43 +1,47 @@
-"""The start of a long recording: what of it a page can hold."""
+"""The start of a long sound: what of it a page can hold."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from stepedit_fx.audio import Audio
-from stepedit_fx.files import probe
-from stepedit_fx.graph import Graph
-from stepedit_fx.nodes.input import Input
-from stepedit_fx.speech import Transcript
+import numpy as np
 
-# Six stages of it at 24 kHz are some 20 MB of page. Not above what runs in one piece.
+from stepedit_fx.audio import Audio, Sound, TimeMap
+
+# Of a recording. Six stages of it at 24 kHz are some 20 MB of page.
 EXCERPT_S = 120.0
 
 
-def excerpt_of(graph: Graph, source: Path) -> tuple[Audio | None, float]:
-    """The start of a recording, None where it is short enough to go in whole; its whole length.
+def start_of(sound: Sound, source_s: float = EXCERPT_S) -> Audio:
+    """What is heard of a recording's first seconds in a sound that was made from it.
 
-    Raises ReadError, RequestError.
+    Words that have no times are all kept, as nobody knows which of them are said.
     """
-    whole_s = probe(source).duration_s
-    nodes = [spec.node for spec in graph.nodes.values() if isinstance(spec.node, Input)]
-    takers = [node for node in nodes if not node.path]
-    if whole_s <= EXCERPT_S or not takers:
-        return None, whole_s
-    return start_of(takers[0].read(source), EXCERPT_S), whole_s
-
-
-def start_of(audio: Audio, length_s: float) -> Audio:
-    """The first seconds of a sound, with the words that are said in them.
-
-    Words without times cannot be cut at a time: then there are none.
-    """
-    words = tuple(word for word in audio.transcript.words if word.end_s <= length_s)
-    text = " ".join(word.text for word in words)
-    frames = round(length_s * audio.sample_rate)
-    return replace(
-        audio,
-        samples=audio.samples[:, :frames],
-        transcript=Transcript(text, audio.transcript.language, words),
+    is_whole = sound.time_map[-1][0] <= source_s if sound.time_map else False
+    length_s = sound.duration_s if is_whole else _heard_at(sound.time_map, source_s)
+    frames = min(round(length_s * sound.sample_rate), sound.frames)
+    said = sound.transcript
+    if said.words and frames < sound.frames:
+        words = tuple(word for word in said.words if word.end_s <= length_s)
+        said = replace(said, text=" ".join(word.text for word in words), words=words)
+    return Audio(
+        sound.read(0, frames),
+        sound.sample_rate,
+        sound.start_s,
+        transcript=said,
+        time_map=sound.time_map if is_whole else _map_until(sound.time_map, source_s),
     )
+
+
+def _heard_at(time_map: TimeMap, source_s: float) -> float:
+    if not time_map:
+        return source_s
+    sources, heard = np.array(time_map).T
+    return float(np.interp(source_s, sources, heard))
+
+
+def _map_until(time_map: TimeMap, source_s: float) -> TimeMap:
+    if not time_map:
+        return ()
+    inside = tuple(knot for knot in time_map if knot[0] < source_s)
+    return (*inside, (source_s, _heard_at(time_map, source_s)))

@@ -259,7 +259,7 @@ function notes() {
   const [first] = take.stages;
   if (first && first.wholeLength > first.length + 0.01) {
     add(`The recording lasts ${first.wholeLength.toFixed(0)} s; here are its first ` +
-      `${first.length.toFixed(0)} s, rendered for this page by themselves.`, false);
+      `${first.length.toFixed(0)} s.`, false);
   }
   if (first && !take.hasSound) {
     add("This page was full: it shows this take but does not hold its sound.", false);

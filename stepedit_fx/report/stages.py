@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, Sound
 from stepedit_fx.engines.base import Engine
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.spec import NodeSpec
@@ -17,7 +17,7 @@ from stepedit_fx.nodes.decode import Decode
 from stepedit_fx.nodes.effects import Effects
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
-from stepedit_fx.report.excerpt import excerpt_of
+from stepedit_fx.report.excerpt import start_of
 from stepedit_fx.speech import Speech
 from stepedit_fx.store import Store
 
@@ -31,8 +31,8 @@ class Stage:
     """What a recording sounds like after one node.
 
     id: the node's. before: the stage it was made from, "" for a recording itself. writes: ids of
-    the outputs that write this very sound. whole_s: how long the recording is of which `audio`
-    may be the start alone.
+    the outputs that write this very sound. audio: of a long recording the start alone. whole_s:
+    how long all of it is.
     """
 
     id: str
@@ -57,11 +57,9 @@ def render_stages(
 
     What the store holds is not rendered again. Raises what `Graph.run` raises.
     """
-    given, whole_s = excerpt_of(graph, source) if source is not None else (None, 0.0)
-    sounding = [spec for spec in graph.nodes.values() if _sounds(spec)]
-    excerpted = _with_given_words(graph) if isinstance(given, Audio) else graph
-    result = _staged(excerpted, sounding).run(
-        given if given is not None else source,
+    sounding = [spec for spec in in_order(graph) if _sounds(spec)]
+    result = _staged(graph, sounding).run(
+        source,
         out_dir=None,
         store=store,
         engine=engine,
@@ -69,21 +67,11 @@ def render_stages(
         index=index,
     )
     sounds = {spec.id: result.values[HEARD + spec.id] for spec in sounding}
-    return tuple(_stages(graph, sounding, sounds, whole_s))
+    return tuple(_stages(graph, sounding, sounds))
 
 
 def _sounds(spec: NodeSpec) -> bool:
     return not isinstance(spec.node, Output) and not getattr(spec.node, "bypass", False)
-
-
-def _with_given_words(graph: Graph) -> Graph:
-    """The graph for the start of a recording, whose inputs take the words that come with it."""
-    nodes = dict(graph.nodes)
-    for spec in graph.nodes.values():
-        if isinstance(spec.node, Input) and not spec.node.path:
-            node = spec.node.model_copy(update={"transcript": "auto"})
-            nodes[spec.id] = replace(spec, node=node)
-    return replace(graph, nodes=MappingProxyType(nodes))
 
 
 def _staged(graph: Graph, sounding: Sequence[NodeSpec]) -> Graph:
@@ -115,34 +103,32 @@ def _decode_after(graph: Graph, node_id: str) -> Decode:
 
 
 def _stages(
-    graph: Graph, sounding: Sequence[NodeSpec], sounds: dict[str, Audio], whole_s: float
+    graph: Graph, sounding: Sequence[NodeSpec], sounds: Mapping[str, Sound]
 ) -> Iterator[Stage]:
     """Stages in an order in which each follows what it was made from; a decode adds none."""
+    starts = {node_id: start_of(sound) for node_id, sound in sounds.items()}
     stands_for: dict[str, str] = {}  # node id -> the stage that has its sound
     for spec in in_order(graph):
         before = stands_for.get(spec.sources[0], "") if spec.sources else ""
-        if spec not in sounding:
-            stands_for[spec.id] = before
-            continue
-        is_same = bool(before) and sounds[before].digest == sounds[spec.id].digest
-        stands_for[spec.id] = before if isinstance(spec.node, Decode) and is_same else spec.id
-    for spec in sounding:
-        if stands_for[spec.id] != spec.id:
-            continue
-        audio = sounds[spec.id]
-        yield Stage(
-            spec.id,
-            spec.node.kind,
-            label_of(spec.node),
-            stands_for.get(spec.sources[0], "") if spec.sources else "",
-            tuple(
-                other.id
-                for other in graph.nodes.values()
-                if isinstance(other.node, Output) and stands_for[other.sources[0]] == spec.id
-            ),
-            audio,
-            max(whole_s, audio.duration_s),
+        is_passed_on = spec.id not in starts or (
+            isinstance(spec.node, Decode) and starts[before].digest == starts[spec.id].digest
         )
+        stands_for[spec.id] = before if is_passed_on else spec.id
+    writes: dict[str, list[str]] = {}
+    for spec in graph.nodes.values():
+        if isinstance(spec.node, Output):
+            writes.setdefault(stands_for[spec.sources[0]], []).append(spec.id)
+    for spec in sounding:
+        if stands_for[spec.id] == spec.id:
+            yield Stage(
+                spec.id,
+                spec.node.kind,
+                label_of(spec.node),
+                stands_for[spec.sources[0]] if spec.sources else "",
+                tuple(writes.get(spec.id, ())),
+                starts[spec.id],
+                sounds[spec.id].duration_s,
+            )
 
 
 def label_of(node: Node) -> str:

@@ -21,6 +21,7 @@ from stepedit_fx.provenance import GraphSource
 from stepedit_fx.report import write_report
 from stepedit_fx.report.checks import Listener
 from stepedit_fx.report.collect import TakeView, view_stages
+from stepedit_fx.report.excerpt import start_of
 from stepedit_fx.report.page import Page, flac_of
 from stepedit_fx.report.stages import Stage, render_stages
 from stepedit_fx.store import Store
@@ -252,3 +253,25 @@ def test_the_command_writes_it_also_when_takes_failed(tmp_path: Path, short_clip
     assert f"Report: {report}" in result.output
     states = [take["state"] for take in block(report.read_text("utf-8"), "index")["takes"]]
     assert states == ["done", "failed"]
+
+
+@given(
+    st.lists(st.floats(0.1, 5.0), min_size=1, max_size=6),
+    st.lists(st.floats(0.5, 2.0), min_size=6, max_size=6),
+    st.floats(0.05, 30.0),
+)
+@settings(max_examples=50, deadline=None)
+def test_the_start_of_a_long_take_is_the_same_moment_in_every_stage(
+    lengths: list[float], paces: list[float], until_s: float
+) -> None:
+    """Of an hour the page holds two minutes: those of the recording, at whatever pace they run."""
+    knots = [(0.0, 0.0)]
+    for length, pace in zip(lengths, paces, strict=False):
+        knots.append((knots[-1][0] + length, knots[-1][1] + length * pace))
+    frames = round(knots[-1][1] * 1000)
+    audio = Audio(np.zeros((1, frames)), 1000, time_map=tuple(knots))
+    start = start_of(audio, until_s)
+    sources, heard = np.array(knots).T
+    assert start.duration_s == pytest.approx(np.interp(until_s, sources, heard), abs=2e-3)
+    assert start.time_map[-1][0] == pytest.approx(min(until_s, sources[-1]))
+    assert start.time_map[-1][1] == pytest.approx(start.duration_s, abs=2e-3)
