@@ -5,27 +5,30 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, Sound
 from stepedit_fx.engines.base import cancelled_by
-from stepedit_fx.errors import Cancelled, RenderError, RequestError, StepEditError
+from stepedit_fx.errors import Cancelled, RequestError, StepEditError
+from stepedit_fx.graph.naming import naming
 from stepedit_fx.graph.plan import Plan, PlannedStep
 from stepedit_fx.nodes.base import Context, Value
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
+from stepedit_fx.speech import Speech
 
 if TYPE_CHECKING:
     from stepedit_fx.store import Store
 
 Progress = Callable[[str, Literal["cached", "running", "done"]], None]
+# Called with the share of the work that is done, 0 to 1, again and again within a long recording.
+Portion = Callable[[float], None]
 # How often a wait for a step looks whether somebody wants the run to stop.
 POLL_S = 0.05
 MAX_THREADS = 8
@@ -35,11 +38,13 @@ MAX_THREADS = 8
 class RunResult:
     """What a run made. outputs, values: by output node, the file written and its sound.
 
-    ran, reused: ids of steps. seconds: of work, by step that ran. plan: as it was carried out.
+    A sound made of a long recording lies on disk (`files.Spool`) for as long as it is held here;
+    `audio.held` gives all of it at once. ran, reused: ids of steps. seconds: of work, by step that
+    ran. plan: as it was carried out.
     """
 
     outputs: Mapping[str, Path]
-    values: Mapping[str, Audio]
+    values: Mapping[str, Sound]
     ran: tuple[str, ...]
     reused: tuple[str, ...]
     seconds: Mapping[str, float]
@@ -52,6 +57,7 @@ def run_plan(
     store: Store | None = None,
     plugin_folders: tuple[Path, ...] = (),
     progress: Progress | None = None,
+    portion: Portion | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> RunResult:
     """See `Graph.run`."""
@@ -64,10 +70,10 @@ def run_plan(
         )
     context = Context(plan.engine, plan.source, plan.graph.folder, plugin_folders)
     for step in plan.steps:
-        with _naming(step):
+        with naming(step):
             step.node.check_context(context)
     plan, values = _with_stored_values(plan, store)
-    return _Run(plan, values, context, store, progress, cancelled).result()
+    return _Run(plan, values, context, store, progress, portion, cancelled).result()
 
 
 def _with_stored_values(plan: Plan, store: Store | None) -> tuple[Plan, dict[str, Value]]:
@@ -88,22 +94,6 @@ def _with_stored_values(plan: Plan, store: Store | None) -> tuple[Plan, dict[str
     return plan, values
 
 
-@contextmanager
-def _naming(step: PlannedStep) -> Iterator[None]:
-    """Errors from inside carry the step's id; those of strangers become a RenderError."""
-    try:
-        yield
-    except StepEditError as error:
-        error.node = error.node or step.id
-        raise
-    except Exception as error:
-        raise RenderError(
-            f"{step.kind} failed: {type(error).__name__}: {error}",
-            remedy="Run with --debug for the traceback.",
-            node=step.id,
-        ) from error
-
-
 def _is_stored(store: Store, lost: set[str], key: str) -> bool:
     return key not in lost and store.has(key)
 
@@ -114,17 +104,19 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
-        values: dict[str, Value],
+        values: Mapping[str, Value],
         context: Context,
         store: Store | None,
         progress: Progress | None,
+        portion: Portion | None,
         cancelled: Callable[[], bool] | None,
     ) -> None:
         self.plan = plan
-        self.values = values
+        self.values: dict[str, Value | Sound] = dict(values)
         self.context = context
         self.store = store
         self.tell = progress or (lambda step_id, state: None)
+        self.portion = portion or (lambda share: None)
         self.cancelled = cancelled or (lambda: False)
         self.stopping = False
         self.seconds: dict[str, float] = {}
@@ -135,18 +127,35 @@ class _Run:
     def result(self) -> RunResult:
         for step in self.plan.of("cached"):
             self.tell(step.id, "cached")
-        self._render()
+        ran = set(self.steps)
+        if self.plan.is_long:
+            ran = self._render_long()
+        else:
+            self._render()
         outputs = [step for step in self.steps.values() if isinstance(step.node, Output)]
         written = self._write(outputs)
         sounds = {step.id: self.values[step.id] for step in outputs}
         return RunResult(
             outputs=written,
-            values={step_id: v for step_id, v in sounds.items() if isinstance(v, Audio)},
-            ran=tuple(self.steps),
-            reused=tuple(step.id for step in self.plan.of("cached")),
+            values={step_id: v for step_id, v in sounds.items() if not isinstance(v, Speech)},
+            ran=tuple(step_id for step_id in self.steps if step_id in ran),
+            reused=tuple(step.id for step in self.plan.steps if self._is_reused(step, ran)),
             seconds=dict(self.seconds),
             plan=replace(self.plan, recordings={}),  # a result must not keep the source in memory
         )
+
+    def _is_reused(self, step: PlannedStep, ran: set[str]) -> bool:
+        return step.state != "skipped" and step.id not in ran
+
+    def _render_long(self) -> set[str]:
+        """A recording that is too long to hold; the ids of the steps that did anything."""
+        from stepedit_fx.graph.long import Watch, render_long
+
+        watch = Watch(self.tell, self.portion, self.cancelled)
+        work = render_long(self.plan, self.context, self.store, _threads(), watch)
+        self.values.update(work.sounds)
+        self.seconds.update(work.seconds)
+        return work.ran
 
     def _render(self) -> None:
         """Every step that runs, as soon as its sources are there."""
@@ -190,12 +199,17 @@ class _Run:
     def _do(self, step: PlannedStep, inputs: Sequence[Any]) -> tuple[Value, float]:
         """One step's result and the seconds it took; runs in a thread of the pool."""
         start = time.perf_counter()
-        with _naming(step), cancelled_by(self._is_stopping):
+        with naming(step), cancelled_by(self._is_stopping):
             if isinstance(step.node, Input):
-                value: Value = self.plan.recordings[step.id]
+                value: Value = self._held(step)
             else:
                 value = step.node.run(inputs, self.context)
         return value, time.perf_counter() - start
+
+    def _held(self, step: PlannedStep) -> Audio:
+        recording = self.plan.recordings[step.id]
+        assert isinstance(recording, Audio), "others are long, and those are run in segments"
+        return recording
 
     def _keep(self, step: PlannedStep, value: Value, seconds: float) -> None:
         """Hold a result for those who need it, and drop what nobody needs any more."""
@@ -222,10 +236,10 @@ class _Run:
         written: dict[str, Path] = {}
         for step in outputs:
             value = self.values[step.id]
-            if step.path is None or not isinstance(value, Audio):
+            if step.path is None or isinstance(value, Speech):
                 continue
             self._stop_if_cancelled()
-            with _naming(step):
+            with naming(step):
                 write_audio(step.path, value, subtype=step.subtype)
             written[step.id] = step.path
         return written

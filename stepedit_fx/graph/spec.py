@@ -120,13 +120,15 @@ class Graph:
         engine: Engine | None = None,
         plugin_folders: Iterable[Path] = (),
         progress: Callable[[str, str], None] | None = None,
+        portion: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         index: int = 1,
     ) -> RunResult:
         """Do what the graph says and write its outputs, last and whole.
 
         source: the recording that the input without a path reads. out_dir: where outputs go;
-        None writes nothing. progress: told (step id, "cached" | "running" | "done"). cancelled:
+        None writes nothing. progress: told (step id, "cached" | "running" | "done"). portion: told
+        the share of the work that is done, again and again within a long recording. cancelled:
         asked between steps. index: this run's number in a batch, for ``{index}``.
 
         Raises ReadError, WriteError, RequestError, EngineError, RenderError (each naming its
@@ -140,6 +142,7 @@ class Graph:
             store=store,
             plugin_folders=tuple(plugin_folders),
             progress=progress,
+            portion=portion,
             cancelled=cancelled,
         )
 
