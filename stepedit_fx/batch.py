@@ -65,11 +65,13 @@ class Item:
 class Event:
     """Something happened to take number `index` (from 0): it started, took a step, or ended.
 
-    step: (id, "cached" | "running" | "done"), only where the batch runs in this process.
+    step: (id, "cached" | "running" | "done"). portion: the share of the take's work that is done,
+    for a long one. These two only where the batch runs in this process.
     """
 
     index: int
     step: tuple[str, str] | None = None
+    portion: float | None = None
     item: Item | None = None
 
 
@@ -83,6 +85,10 @@ class Summary:
     @property
     def failed(self) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.state == "failed")
+
+
+# Told of a take's step, or of the share of its work that is done.
+Stepped = Callable[[Take, "tuple[str, str] | None", "float | None"], None]
 
 
 @dataclass(frozen=True)
@@ -129,8 +135,8 @@ def run_batch(
     def started(index: int) -> None:
         tell(Event(index))
 
-    def stepped(take: Take, step: str, state: str) -> None:
-        tell(Event(take.index - 1, step=(step, state)))
+    def stepped(take: Take, step: tuple[str, str] | None, portion: float | None) -> None:
+        tell(Event(take.index - 1, step=step, portion=portion))
 
     suits = 1 if engine_class(graph.engine.kind).is_heavy else jobs_for(len(chosen))
     count = suits if jobs is None else jobs
@@ -214,7 +220,7 @@ class _Worker:
         self,
         setup: _Setup,
         store: Store | None = None,
-        stepped: Callable[[Take, str, str], None] | None = None,
+        stepped: Stepped | None = None,
         graph: Graph | None = None,
     ) -> None:
         self.setup = setup
@@ -259,7 +265,8 @@ class _Worker:
             plan,
             store=self.store,
             plugin_folders=self.setup.plugin_folders,
-            progress=(lambda step, state: stepped(take, step, state)) if stepped else None,
+            progress=(lambda step, state: stepped(take, (step, state), None)) if stepped else None,
+            portion=(lambda share: stepped(take, None, share)) if stepped else None,
             cancelled=cancelled,
         )
         for step in outputs:
@@ -304,9 +311,7 @@ def _raise_interrupt_behind(error: BaseException) -> None:
         behind = behind.__cause__ or behind.__context__
 
 
-def _in_this_process(
-    store: Store, stepped: Callable[[Take, str, str], None], graph: Graph
-) -> Callable[[_Setup], _Worker]:
+def _in_this_process(store: Store, stepped: Stepped, graph: Graph) -> Callable[[_Setup], _Worker]:
     return lambda setup: _Worker(setup, store, stepped, graph)
 
 
@@ -354,4 +359,6 @@ class _Collector(logging.Handler):
         self.into = into
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.into.append(record.getMessage())
+        message = record.getMessage()
+        if message not in self.into:  # of a long take every segment may have the same to say
+            self.into.append(message)

@@ -6,11 +6,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from stepedit_fx.audio import Audio
 from stepedit_fx.errors import StepEditError
 from stepedit_fx.graph.plan import Plan
 from stepedit_fx.nodes.output import Output
@@ -23,6 +22,9 @@ from stepedit_fx.provenance import (
     versions,
 )
 from stepedit_fx.store import Store
+
+if TYPE_CHECKING:
+    from stepedit_fx.files import Recording
 
 State = Literal["same", "differs", "no provenance", "source missing", "failed"]
 
@@ -60,7 +62,7 @@ def verify_output(
 def _rendered_again(
     output: Path, known: Provenance, plugin_folders: tuple[Path, ...], store: Store | None
 ) -> Verdict:
-    from stepedit_fx.files import read_audio
+    from stepedit_fx.files import scan_recording
 
     graph = known.graph_source.graph()
     if known.node not in graph.nodes or not isinstance(graph.nodes[known.node].node, Output):
@@ -73,25 +75,24 @@ def _rendered_again(
             index=known.index,
             store=store,
         )
-        again, there = read_audio(result.outputs[known.node]), read_audio(output)
-    difference = compare(there, again)
+        difference = compare(scan_recording(output), scan_recording(result.outputs[known.node]))
     if not difference:
         return Verdict(output, "same")
     return Verdict(output, "differs", f"{difference}. {_what_changed(output, known, result.plan)}")
 
 
-def compare(there: Audio, again: Audio) -> str:
-    """How two sounds differ, in words; empty where every sample is the same."""
+def compare(there: Recording, again: Recording) -> str:
+    """How two recordings differ, in words; empty where every sample is the same."""
     if there.sample_rate != again.sample_rate:
         return f"{there.sample_rate} Hz, rendered again {again.sample_rate} Hz"
-    if there.samples.shape != again.samples.shape:
+    if (there.channels, there.frames) != (again.channels, again.frames):
         shapes = [f"{a.channels} x {a.frames} frames" for a in (there, again)]
         return f"{shapes[0]}, rendered again {shapes[1]}"
-    largest = float(np.abs(there.samples - again.samples).max(initial=0.0))
-    if largest == 0.0:
-        return ""
-    count = int(np.count_nonzero(there.samples != again.samples))
-    return f"{count} samples differ, by {20 * np.log10(largest):.1f} dBFS at most"
+    largest, count = 0.0, 0
+    for old, new in zip(there.blocks(), again.blocks(), strict=True):
+        largest = max(largest, float(np.abs(old - new).max(initial=0.0)))
+        count += int(np.count_nonzero(old != new))
+    return f"{count} samples differ, by {20 * np.log10(largest):.1f} dBFS at most" if count else ""
 
 
 def _what_changed(output: Path, known: Provenance, plan: Plan) -> str:

@@ -234,7 +234,10 @@ def _progress(takes: int) -> Iterator[Any]:
                 if event.item is not None:
                     done += 1
                     failed += event.item.state == "failed"
-                    bar.update(task, advance=1)
+                    bar.update(task, completed=done)
+                elif event.portion is not None and takes <= 1:
+                    bar.update(task, completed=done + event.portion)
+                    return
                 what = event.step[0] if event.step and takes <= 1 else "rendering"
                 bar.update(task, description=what + (f", {failed} failed" if failed else ""))
 

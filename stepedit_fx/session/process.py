@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, Sound, held
 from stepedit_fx.errors import (
     Cancelled,
     RenderError,
@@ -138,15 +138,19 @@ class _Render:
         self._cancel_if_asked()
         plan = graph.plan(source, store=self.store)
         work = {s.id: (s.estimate_s or 0.001) for s in plan.of("run")}
-        total, spent = sum(work.values()), 0.0
+        total, spent, at = sum(work.values()), 0.0, ""
+
+        def tell(fraction: float) -> None:
+            self.desk.reply(self.name, "progress", fraction=fraction, step=at)
 
         def told(step: str, state: str) -> None:
-            nonlocal spent
+            nonlocal spent, at
+            at = step
+            if plan.is_long:
+                return  # its steps all end together; it tells of every segment
             if state == "done":
                 spent += work.get(step, 0.0)
-            self.desk.reply(
-                self.name, "progress", fraction=min(spent / total, 1.0) if total else 1.0, step=step
-            )
+            tell(min(spent / total, 1.0) if total else 1.0)
 
         result = graph.run(
             source,
@@ -154,11 +158,12 @@ class _Render:
             store=self.store,
             plugin_folders=self.plugin_folders,
             progress=told,
+            portion=tell,
             cancelled=lambda: self.desk.is_cancelled(self.name),
         )
         self._cancel_if_asked()
         if self.order["up_to"]:
-            return {"files": [], "sound": self._handed_over(result.values[HEARD])}
+            return {"files": [], "sound": self._handed_over(held(result.values[HEARD]))}
         steps = {step.id: step for step in result.plan.steps}
         files = [self._written(steps[key], audio) for key, audio in result.values.items()]
         return {"files": files, "sound": None}
@@ -185,7 +190,7 @@ class _Render:
         audio = _recording(path, wanting[0], stamp)
         return audio if span_s is None else _range(audio, *span_s)
 
-    def _written(self, step: PlannedStep, audio: Audio) -> dict[str, Any]:
+    def _written(self, step: PlannedStep, audio: Sound) -> dict[str, Any]:
         from stepedit_fx.files import write_audio
 
         assert isinstance(step.node, Output)
