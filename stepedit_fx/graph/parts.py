@@ -16,6 +16,7 @@ WRITTEN = {kind: cls for kind, cls in NODES.items() if kind not in INTERNAL}
 # Far more than anybody can read; it bounds the search for the nearest right word.
 MAX_PARTS = 1000
 ENGINE = "engine"  # what --set changes by this name, unless a node has it
+TAKES = "takes"
 _ID = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
@@ -157,15 +158,28 @@ def apply_sets(parts: list[Part], sets: Iterable[str], problems: list[Problem]) 
     return list(by_id.values())
 
 
-def split_sets(parts: Sequence[Part], sets: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The sets on the graph's engine (``engine=kind``, ``engine.field=value``), and the others."""
-    on_engine: list[str] = []
-    others: list[str] = []
-    is_node = any(part.id == ENGINE for part in parts)
+def split_sets(parts: Sequence[Part], sets: Iterable[str]) -> tuple[list[str], ...]:
+    """The sets on the graph's engine (``engine=kind``, ``engine.field=value``), those on its takes
+    (``takes=4``), and the others.
+    """
+    found: dict[str, list[str]] = {ENGINE: [], TAKES: [], "": []}
+    ids = {part.id for part in parts}
     for text in sets:
         target = text.partition("=")[0].strip().partition(".")[0]
-        (others if is_node or target != ENGINE else on_engine).append(text)
-    return on_engine, others
+        found[target if target in found and target not in ids else ""].append(text)
+    return tuple(found.values())
+
+
+def set_takes(written: Tree | None, sets: Iterable[str], problems: list[Problem]) -> Tree | None:
+    """What a graph says under ``takes:``, with the sets put in."""
+    for text in sets:
+        mark = Mark(f"--set {text}")
+        target, equals, typed = text.partition("=")
+        if not equals or target.strip() != TAKES:
+            problems.append(mark.problem("write it as takes=number"))
+        else:
+            written = read_value(typed, mark, problems)
+    return written
 
 
 def set_engine(written: Tree | None, sets: Iterable[str], problems: list[Problem]) -> Tree | None:

@@ -12,7 +12,15 @@ from stepedit_fx.errors import GraphError, StepEditError, did_you_mean
 from stepedit_fx.graph.check import Built, check_files, check_links, check_offers, check_outputs
 from stepedit_fx.graph.document import read_yaml
 from stepedit_fx.graph.fields import build
-from stepedit_fx.graph.parts import Part, apply_sets, read_chain, read_nodes, set_engine, split_sets
+from stepedit_fx.graph.parts import (
+    Part,
+    apply_sets,
+    read_chain,
+    read_nodes,
+    set_engine,
+    set_takes,
+    split_sets,
+)
 from stepedit_fx.graph.problems import Problems, in_file_order
 from stepedit_fx.graph.spec import Graph, NodeSpec, open_with
 from stepedit_fx.graph.tree import Map, Mark, Scalar, Tree
@@ -20,8 +28,9 @@ from stepedit_fx.graph.variables import Variables, read_variables
 from stepedit_fx.nodes.output import PLACEHOLDERS, Output, placeholders
 
 VERSION = 1
-TOP_KEYS = ("version", "name", "description", "engine", "seed", "vars", "nodes", "chain")
+TOP_KEYS = ("version", "name", "description", "engine", "seed", "takes", "vars", "nodes", "chain")
 MAX_SEED = 2**31 - 1
+MAX_TAKES = 64
 # A graph's name becomes part of file names, so it holds nothing that a path gives a meaning.
 NAME = re.compile(r"[^\W_][\w .+-]{0,79}")
 
@@ -40,11 +49,12 @@ class Reading:
         top = self._filled(top, variables)
         name = self._name(top)
         parts = self._parts(top)
-        on_engine, on_nodes = split_sets(parts, sets)
+        on_engine, on_takes, on_nodes = split_sets(parts, sets)
         written = set_engine(top.get("engine"), on_engine, self.problems)
         settings, engine = self._engine(written)
         parts = apply_sets(parts, on_nodes, self.problems)
         built = self._built(parts, self._seed(top))
+        takes = self._takes(set_takes(top.get("takes"), on_takes, self.problems))
         texts = variables.texts()
         self._check(built, name, texts, engine)
         self._check_given(given, top, variables, built)
@@ -57,7 +67,7 @@ class Reading:
         }
         described = top.get("description")
         words = str(described.value) if isinstance(described, Scalar) else ""
-        return Graph(name, settings, MappingProxyType(nodes), self.folder, words, texts)
+        return Graph(name, settings, MappingProxyType(nodes), self.folder, words, texts, takes)
 
     def _stop(self, mark: Mark, message: str) -> GraphError:
         return GraphError([*self.problems, mark.problem(message)])
@@ -103,13 +113,19 @@ class Reading:
         return "graph"
 
     def _seed(self, top: Map) -> int | None:
-        seed = top.get("seed")
-        if seed is None:
+        return self._whole("seed", top.get("seed"), 0, MAX_SEED)
+
+    def _takes(self, written: Tree | None) -> int:
+        return self._whole("takes", written, 1, MAX_TAKES) or 1
+
+    def _whole(self, name: str, written: Tree | None, least: int, most: int) -> int | None:
+        """A whole number within limits; None, with a problem, for anything else that is written."""
+        if written is None:
             return None
-        value = seed.value if isinstance(seed, Scalar) else None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
-            message = f"seed must be a whole number from 0 to {MAX_SEED}"
-            self.problems.append(seed.mark.problem(message))
+        value = written.value if isinstance(written, Scalar) else None
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            message = f"{name} must be a whole number from {least} to {most}"
+            self.problems.append(written.mark.problem(message))
             return None
         return value
 

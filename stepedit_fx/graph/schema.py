@@ -7,7 +7,7 @@ from typing import Any
 
 from stepedit_fx.engines.base import ENGINES
 from stepedit_fx.graph.parts import WRITTEN
-from stepedit_fx.graph.reading import MAX_SEED, VERSION
+from stepedit_fx.graph.reading import MAX_SEED, MAX_TAKES, VERSION
 from stepedit_fx.nodes import Node
 from stepedit_fx.tags import KINDS
 
@@ -60,6 +60,10 @@ def _top() -> Schema:
             "seed": {
                 "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEED}, _VARIABLE],
                 "description": "The seed of nodes that state none.",
+            },
+            "takes": {
+                "anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_TAKES}, _VARIABLE],
+                "description": "How many takes to make, each with other seeds; the best is kept.",
             },
             "vars": {
                 "type": ["object", "null"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,8 @@ class Graph:
     """A graph that can run; made by `load` or `parse`.
 
     engine: the engine's kind and settings. nodes: by id, in file order. folder: what relative
-    paths in the graph are relative to. variables: as text, for output paths.
+    paths in the graph are relative to. variables: as text, for output paths. takes: how many a
+    run makes, each with other seeds, to keep the best of.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Graph:
     folder: Path = field(default_factory=Path)
     description: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    takes: int = 1
 
     @classmethod
     def load(
@@ -84,7 +86,8 @@ class Graph:
             [spec.id, spec.node.kind, spec.node.model_dump(mode="json"), list(spec.sources)]
             for spec in self.nodes.values()
         ]
-        return digest("graph", self.name, self.engine.model_dump(mode="json"), nodes)
+        told = ["graph", self.name, self.engine.model_dump(mode="json"), nodes]
+        return digest(*told, self.takes) if self.takes > 1 else digest(*told)
 
     def open_engine(self) -> Engine:
         """The graph's engine, opened once per process. Raises EngineError and RequestError."""
@@ -126,6 +129,8 @@ class Graph:
     ) -> RunResult:
         """Do what the graph says and write its outputs, last and whole.
 
+        Of a graph with several takes the best one: see `graph.best`.
+
         source: the recording that the input without a path reads. out_dir: where outputs go;
         None writes nothing. progress: told (step id, "cached" | "running" | "done"). portion: told
         the share of the work that is done, again and again within a long recording. cancelled:
@@ -136,6 +141,23 @@ class Graph:
         """
         from stepedit_fx.graph.run import run_plan
 
+        if self.takes > 1:
+            from stepedit_fx.graph.best import seeded, try_takes
+
+            asked = partial(
+                Graph.run,
+                source=source,
+                store=store,
+                engine=engine,
+                plugin_folders=tuple(plugin_folders),
+                progress=progress,
+                portion=portion,
+                cancelled=cancelled,
+                index=index,
+            )
+            recordings = self.plan(source, engine=engine, index=index).recordings
+            trials = try_takes(self, recordings, lambda take: asked(take, out_dir=None).values)
+            return asked(seeded(self, trials[0].number), out_dir=out_dir)
         plan = self.plan(source, store=store, out_dir=out_dir, engine=engine, index=index)
         return run_plan(
             plan,
