@@ -106,6 +106,17 @@ def word_errors(reference: str, understood: str) -> WordErrors:
     )
 
 
+def likeness(text: str, understood: str) -> float:
+    """How alike two texts are by the letters of their spoken words, 0..1; 1 is the same.
+
+    One less the fewest changes of letters over the longer: a word that is misheard in part counts
+    in part.
+    """
+    letters = ["".join(spoken_words(each)) for each in (text, understood)]
+    longer = max(map(len, letters))
+    return 1 - _costs(*letters)[-1][-1] / longer if longer else 1.0
+
+
 def _costs(wanted: Sequence[str], got: Sequence[str]) -> list[list[int]]:
     """The fewest changes between every beginning of one and of the other (Levenshtein 1966)."""
     costs = [list(range(len(got) + 1))]

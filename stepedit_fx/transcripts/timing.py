@@ -57,7 +57,7 @@ def timed_by_tracks(
     sizes = np.array([syllables(transcript.text[a:b]) for a, b in spans])
     phrases = _phrases(pauses, frames)
     heard = _heard(phrases, nuclei)
-    ends = _words_by_phrase(transcript.text, spans, sizes, heard)
+    ends = _words_by_phrase(transcript.text, sizes, heard)
     words: list[Word] = []
     for (first, end), (a, b) in zip(phrases, pairwise([0, *ends]), strict=True):
         edges = _edges(first, end, nuclei, sizes[a:b]) * FRAME_S
@@ -84,6 +84,13 @@ def syllables(word: str) -> float:
     return max(1.0, written + 1.5 * digits)
 
 
+def unmarked(text: str) -> Floats:
+    """What a pause before each word costs, in syllables, and one after the last, (words + 1,)."""
+    spans = word_spans(text)
+    marked = [True, *(bool(text[a:b].strip()) for (_, a), (b, _) in pairwise(spans)), True]
+    return np.where(marked, 0.0, UNPUNCTUATED_SYLLABLES)[: len(spans) + 1]
+
+
 def _phrases(pauses: Spans, frames: int) -> list[tuple[int, int]]:
     """The spans between pauses; the whole where nothing but pause is there."""
     edges = [0, *(edge for span in pauses for edge in span), frames - 1]
@@ -101,19 +108,16 @@ def _heard(phrases: Sequence[tuple[int, int]], nuclei: Sequence[int]) -> Floats:
     return np.asarray(counts + 0.25 * counts.sum() * lengths / lengths.sum())
 
 
-def _words_by_phrase(
-    text: str, spans: Sequence[tuple[int, int]], sizes: Floats, heard: Floats
-) -> list[int]:
+def _words_by_phrase(text: str, sizes: Floats, heard: Floats) -> list[int]:
     """The word at which each phrase ends, so that as few syllables as can be are out of place.
 
     The cost of a phrase ending at a word is how many syllables too early or late that is, and
     UNPUNCTUATED_SYLLABLES where the text has no mark there. Least in all, words in order.
     """
-    count = len(spans)
+    count = len(sizes)
     said = np.concatenate([[0.0], np.cumsum(sizes)])
     wanted = np.cumsum(heard) / heard.sum() * said[-1]
-    marked = [True, *(bool(text[a:b].strip()) for (_, a), (b, _) in pairwise(spans)), True]
-    penalty = np.where(marked, 0.0, UNPUNCTUATED_SYLLABLES)[: count + 1]
+    penalty = unmarked(text)
     costs = np.zeros(count + 1)
     choices: list[NDArray[np.intp]] = []
     for target in wanted[:-1]:
