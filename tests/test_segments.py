@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepedit_fx import segments as s
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, held
+from stepedit_fx.measures import track_level
+from stepedit_fx.segments.joining import composed
 from stepedit_fx.speech import Transcript, Word
 from stepedit_fx.tags import SOUNDS, parse_sounds, split_words
 
@@ -155,3 +157,115 @@ def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:
     text = "It is 3.14 now. See www.example.com today!"
     assert s.cut_sentences(text, 0.1) == ["It is 3.14 now.", "See www.example.com today!"]
     assert s.cut_sentences("你好。世界！", 0.1) == ["你好。", "世界！"]
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.floats(0.5, 20), min_size=1, max_size=5), st.sampled_from([8000, 11_025]))
+def test_levels_of_a_long_take_are_those_of_a_short_one(lengths_s: list[float], rate: int) -> None:
+    """Cuts would fall elsewhere in an hour than in a minute."""
+    mono = np.concatenate([bursts(*lengths_s)] * 3)
+    audio = Audio(np.atleast_2d(mono), rate)
+    off_db = np.abs(s.level_of(audio) - track_level(mono, rate))
+    # A window's edge that falls between two samples may be rounded to either.
+    assert np.count_nonzero(off_db > 0.01) <= len(off_db) / 100
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.floats(0.3, 9), min_size=2, max_size=9), st.integers(0, 60), st.booleans())
+def test_every_word_is_in_one_segment_and_in_order(
+    lengths_s: list[float], count: int, is_timed: bool
+) -> None:
+    """A word lost or said twice, or a time that points beside its word."""
+    mono = bursts(*lengths_s)
+    whole_s = len(mono) / RATE
+    names = [f"w{n}" for n in range(count)]
+    times = np.linspace(0, whole_s, count + 1)
+    words = tuple(Word(n, float(a), float(b)) for n, (a, b) in zip(names, pairwise(times)))  # noqa: B905
+    said = Transcript(" ".join(names), "en", words if is_timed else ())
+    cut_up = s.cut_sound(Audio(np.atleast_2d(mono), RATE, transcript=said), 5.0)
+    assert " ".join(filter(None, (one.transcript.text for one in cut_up))) == said.text
+    moved = [(w, one.span[0] / RATE) for one in cut_up for w in one.transcript.words]
+    assert [w.text for w, _ in moved] == [w.text for w in said.words]
+    for (word, start_s), before in zip(moved, said.words, strict=True):
+        assert word.start_s + start_s == pytest.approx(before.start_s)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.floats(0.3, 9), min_size=1, max_size=9),
+    st.floats(2.0, 12.0),
+    st.integers(1, 2),
+)
+def test_segments_that_nobody_edited_are_the_take(
+    lengths_s: list[float], longest_s: float, channels: int
+) -> None:
+    """Not a sample may change where two segments are joined."""
+    mono = bursts(*lengths_s) + np.float32(0.001)
+    audio = Audio(np.tile(mono, (channels, 1)), RATE, 3.0, Transcript("A b c d e f g."))
+    joined = s.Joined(audio)
+    cut_up = s.cut_sound(audio, longest_s)
+    for one in cut_up:
+        assert one.span[1] - one.span[0] <= longest_s * RATE + 1
+        joined.add(one, Audio(audio.read(*one.span), RATE, transcript=one.transcript))
+    again = held(joined.done())
+    np.testing.assert_array_equal(again.samples, audio.samples)
+    assert (again.start_s, again.transcript, again.time_map) == (3.0, audio.transcript, ())
+
+
+def test_joined_segments_say_where_every_moment_went() -> None:
+    """Keyframes and captions after a change of pace would slip from segment to segment."""
+    audio = Audio(np.atleast_2d(bursts(3, 3, 3, 3)), RATE)
+    joined = s.Joined(audio)
+    cut_up = s.cut_sound(audio, 5.0)
+    for one in cut_up:
+        samples = np.repeat(audio.read(*one.span), 2, axis=1)
+        length_s = samples.shape[1] / RATE
+        knots = ((0.0, 0.0), (length_s / 4, length_s / 2), (length_s / 2, length_s))
+        joined.add(one, Audio(samples, RATE, time_map=knots))
+    sound = joined.done()
+    there, here = np.array(sound.time_map).T
+    assert (np.diff(there) >= 0).all()
+    assert (np.diff(here) >= 0).all()
+    np.testing.assert_allclose(here, 2 * there, atol=len(cut_up) * s.FADE_S)
+    assert s.source_time(sound.time_map, sound.duration_s) == pytest.approx(audio.duration_s)
+
+
+def test_a_fade_hides_the_step_between_two_segments() -> None:
+    """A step of level inside a pause is a click."""
+    audio = Audio(np.full((1, 12 * RATE), 0.2, np.float32), RATE)
+    joined = s.Joined(audio)
+    for n, one in enumerate(s.cut_sound(audio, 5.0)):
+        joined.add(one, Audio(audio.read(*one.span) * (1 if n % 2 else 0.5), RATE))
+    sound = held(joined.done())
+    assert sound.frames == audio.frames
+    assert np.abs(np.diff(sound.samples)).max() < 0.1 / (s.FADE_S * RATE) * 1.1
+
+
+def test_one_sentence_that_changes_moves_no_other_cut() -> None:
+    """All of a chapter would be rendered again for one word that was said anew."""
+    rng = np.random.default_rng(1)
+    parts = [bursts(2.5, pause_s=0.3) for _ in range(40)]
+    before = Audio(np.atleast_2d(np.concatenate(parts)), RATE)
+    parts[20] = parts[20] * np.float32(0.7) + rng.normal(0, 1e-3, len(parts[20])).astype(np.float32)
+    after = Audio(np.atleast_2d(np.concatenate(parts)), RATE)
+    changed = [
+        not np.array_equal(before.read(*a.span), after.read(*b.span))
+        for a, b in zip(s.cut_sound(before), s.cut_sound(after), strict=True)
+    ]
+    assert sum(changed) == 1
+
+
+def test_a_stretch_without_speech_is_known_as_silent() -> None:
+    mono = np.concatenate([bursts(8), np.zeros(20 * RATE, np.float32), bursts(8)])
+    found = s.cut_sound(Audio(np.atleast_2d(mono), RATE), 8.0)
+    assert [one.is_silent for one in found].count(True) >= 1
+    assert not found[0].is_silent
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)), min_size=1, max_size=6))
+def test_a_map_after_its_inverse_moves_nothing(steps: list[tuple[float, float]]) -> None:
+    knots = np.concatenate([[[0.0, 0.0]], np.cumsum(steps, axis=0)])
+    there = tuple((float(a), float(b)) for a, b in knots)
+    back = tuple((b, a) for a, b in there)
+    for start, end in composed(there, back):
+        assert end == pytest.approx(start, abs=1e-6)

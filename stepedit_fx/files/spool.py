@@ -6,13 +6,13 @@ whatever becomes of the process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -35,12 +35,27 @@ def spool_folder() -> Path:
     return Path(tempfile.gettempdir())
 
 
+class _NamelessFile:
+    """An open file that is closed, and so gone, when nobody holds this. Raises WriteError."""
+
+    def __init__(self) -> None:
+        try:
+            self.file = tempfile.TemporaryFile(dir=spool_folder())  # noqa: SIM115 - see __del__
+        except OSError as error:
+            raise _refused(error) from error
+        self.lock = threading.Lock()
+
+    def __del__(self) -> None:
+        if hasattr(self, "file"):
+            with contextlib.suppress(OSError):  # what a full disk did not take is not wanted
+                self.file.close()
+
+
 @dataclass(frozen=True, eq=False)
 class Spool:
     """A `Sound` in a file of its own, float32 frame by frame; gone when nobody holds it."""
 
-    file: BinaryIO
-    lock: threading.Lock
+    nameless: _NamelessFile
     sample_rate: int
     channels: int
     frames: int
@@ -55,9 +70,9 @@ class Spool:
     def read(self, first: int, end: int) -> Samples:
         """The samples of frames first to end, (channels, frames)."""
         frame_bytes = self.channels * _SAMPLE_BYTES
-        with self.lock:
-            self.file.seek(first * frame_bytes)
-            data = self.file.read((end - first) * frame_bytes)
+        with self.nameless.lock:
+            self.nameless.file.seek(first * frame_bytes)
+            data = self.nameless.file.read((end - first) * frame_bytes)
         if len(data) != (end - first) * frame_bytes:
             raise ReadError(f"a temporary file in {spool_folder()} is damaged", remedy="Run again.")
         frames = np.frombuffer(data, "<f4").reshape(-1, self.channels)
@@ -73,18 +88,14 @@ class SpoolWriter:
     def __init__(self) -> None:
         self.frames = 0
         self.channels = 0
-        try:
-            self._file = tempfile.TemporaryFile(dir=spool_folder())  # noqa: SIM115 - the Spool's
-        except OSError as error:
-            raise _refused(error) from error
+        self._nameless = _NamelessFile()
 
     def write(self, samples: Samples) -> None:
         """The next samples, (channels, frames); channels as in the first."""
         self.channels = self.channels or samples.shape[0]
         try:
-            self._file.write(np.ascontiguousarray(samples.T, "<f4").data)
+            self._nameless.file.write(np.ascontiguousarray(samples.T, "<f4").data)
         except OSError as error:
-            self._file.close()
             raise _refused(error) from error
         self.frames += samples.shape[1]
 
@@ -97,13 +108,11 @@ class SpoolWriter:
     ) -> Spool:
         """What was written, as a sound with this rate, place and words."""
         try:
-            self._file.flush()
+            self._nameless.file.flush()
         except OSError as error:
-            self._file.close()
             raise _refused(error) from error
         return Spool(
-            self._file,
-            threading.Lock(),
+            self._nameless,
             sample_rate,
             self.channels or 1,
             self.frames,

@@ -29,6 +29,8 @@ class ToyEngine:
     kind: ClassVar[str] = "toy"
     Settings: ClassVar[type[base.EngineSettings]] = ToySettings
     is_heavy: ClassVar[bool] = False
+    segment_s: ClassVar[float] = 30.0
+    batch: ClassVar[int] = 3
     # What every engine of this kind was asked to do, in order, and what it should wait for.
     calls: ClassVar[list[str]] = []
     lock: ClassVar[threading.Lock] = threading.Lock()
