@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from stepedit_fx.audio import Sound
 from stepedit_fx.engines.base import engine_class
 from stepedit_fx.errors import Cancelled, ReadError, RequestError, StepEditError
 from stepedit_fx.graph import Graph
+from stepedit_fx.graph.best import kept_take, seeded, takes_data, try_takes
 from stepedit_fx.graph.outputs import output_paths
 from stepedit_fx.graph.plan import Plan, PlannedStep
 from stepedit_fx.graph.run import RunResult, run_plan
@@ -47,7 +49,8 @@ class Item:
     """What became of one take.
 
     outputs: files that are there now. error: why not, for a failed one. warnings: what was
-    logged meanwhile. audio_s: length of the recording. ran, reused: ids of steps.
+    logged meanwhile. audio_s: length of the recording. ran, reused: ids of steps. tried: where
+    the graph makes several takes, all of them, the best (which was kept) first.
     """
 
     source: Path | None
@@ -59,6 +62,7 @@ class Item:
     audio_s: float = 0.0
     ran: tuple[str, ...] = ()
     reused: tuple[str, ...] = ()
+    tried: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -246,22 +250,63 @@ class _Worker:
         return replace(item, warnings=tuple(warned), seconds=time.perf_counter() - start)
 
     def _rendered(self, take: Take, cancelled: Cancel) -> Item:
-        plan = self.graph.plan(
-            take.path,
-            store=self.store,
-            out_dir=self.setup.out_dir / take.folder,
-            engine=self.engine,
-            index=take.index,
+        kept = 1 if self.graph.takes == 1 else self._kept(take)
+        if kept:
+            return self._rendered_one(take, seeded(self.graph, kept), self._told(take), cancelled)
+        plan = self._plan(take, self.graph, None)
+
+        def sounds(graph: Graph) -> Mapping[str, Sound]:
+            return self._run(take, self._plan(take, graph, None), cancelled).values
+
+        trials = try_takes(self.graph, plan.recordings, sounds)
+        best = seeded(self.graph, trials[0].number)
+        return self._rendered_one(take, best, takes_data(trials), cancelled)
+
+    def _kept(self, take: Take) -> int:
+        """Which take an earlier run kept, 0 where none did, or none that is known of."""
+        return 0 if self.setup.force else kept_take(self._told(take), self.graph)
+
+    def _told(self, take: Take) -> Mapping[str, Any]:
+        """What the provenance beside the outputs says of takes."""
+        if self.graph.takes == 1:
+            return {}
+        out_dir = self.setup.out_dir / take.folder
+        for path in output_paths(self.graph, take.path, out_dir, index=take.index).values():
+            try:
+                known = read_provenance(path)
+            except ReadError:
+                known = None
+            if known is not None:
+                return known.takes
+        return {}
+
+    def _plan(self, take: Take, graph: Graph, out_dir: Path | None) -> Plan:
+        return graph.plan(
+            take.path, store=self.store, out_dir=out_dir, engine=self.engine, index=take.index
         )
+
+    def _rendered_one(
+        self, take: Take, graph: Graph, tried: Mapping[str, Any], cancelled: Cancel
+    ) -> Item:
+        """One take of the graph, written. tried: what its provenance says of others."""
+        plan = self._plan(take, graph, self.setup.out_dir / take.folder)
         outputs = [step for step in plan.steps if isinstance(step.node, Output)]
         paths = tuple(step.path for step in outputs if step.path)
         audio_s = max((audio.duration_s for audio in plan.recordings.values()), default=0.0)
+        told = tuple(tried.get("all", ()))
         if not self.setup.force and has_all(plan):
-            return Item(take.path, "up to date", paths, audio_s=audio_s)
+            return Item(take.path, "up to date", paths, audio_s=audio_s, tried=told)
         for path in paths:
             check_free(path)
+        result = self._run(take, plan, cancelled)
+        for step in outputs:
+            self._sign(step, result, take, tried)
+        ran, reused = result.ran, result.reused
+        return Item(take.path, "done", paths, audio_s=audio_s, ran=ran, reused=reused, tried=told)
+
+    def _run(self, take: Take, plan: Plan, cancelled: Cancel) -> RunResult:
         stepped = self.stepped
-        result = run_plan(
+        return run_plan(
             plan,
             store=self.store,
             plugin_folders=self.setup.plugin_folders,
@@ -269,11 +314,10 @@ class _Worker:
             portion=(lambda share: stepped(take, None, share)) if stepped else None,
             cancelled=cancelled,
         )
-        for step in outputs:
-            self._sign(step, result, take)
-        return Item(take.path, "done", paths, audio_s=audio_s, ran=result.ran, reused=result.reused)
 
-    def _sign(self, step: PlannedStep, result: RunResult, take: Take) -> None:
+    def _sign(
+        self, step: PlannedStep, result: RunResult, take: Take, tried: Mapping[str, Any]
+    ) -> None:
         """Write the provenance of one output, after it."""
         path = result.outputs[step.id]
         provenance = Provenance(
@@ -282,7 +326,7 @@ class _Worker:
             key=step.key,
             node=step.id,
             graph_source=self.setup.graph_source,
-            graph={"name": self.graph.name, "digest": self.graph.digest},
+            graph={"name": self.graph.name, "digest": result.plan.graph.digest},
             source=take.path,
             index=take.index,
             engine={
@@ -292,6 +336,7 @@ class _Worker:
             steps=steps_data(result.plan),
             versions=versions(),
             written=now(),
+            takes=tried,
         )
         write_provenance(path, provenance)
 

@@ -73,7 +73,8 @@ class Provenance:
     output: the file's name. sha256: of its bytes. key: of the result in it. node: the output
     node's id. graph: name and digest. source: the input's path, None for a graph that brings its
     own. index: the run's number in its batch. engine: kind, settings and fingerprint. steps: by
-    id, in order, each with kind, fields (seed among them), sources and key.
+    id, in order, each with kind, fields (seed among them), sources and key. takes: where several
+    were made, which was kept, and all with seeds and scores (see `graph.best`).
     """
 
     output: str
@@ -88,6 +89,7 @@ class Provenance:
     steps: Mapping[str, Any]
     versions: Mapping[str, str]
     written: str = ""
+    takes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sidecar(output: Path) -> Path:
@@ -151,6 +153,8 @@ def write_provenance(output: Path, provenance: Provenance) -> None:
         "steps": dict(provenance.steps),
         "versions": dict(provenance.versions),
     }
+    if provenance.takes:
+        data["takes"] = dict(provenance.takes)
     # Not durable: lost in a power cut, it costs one render again.
     text = json.dumps(data, indent=1, ensure_ascii=_has_half_characters(data)) + "\n"
     write_text(sidecar(output), text, durable=False)
@@ -224,6 +228,7 @@ def _parsed(data: dict[str, Any], folder: Path) -> Provenance:
         steps={str(id_): dict(step) for id_, step in data["steps"].items()},
         versions=dict(data["versions"]),
         written=str(data["written"]),
+        takes=dict(data.get("takes", {})),
     )
 
 

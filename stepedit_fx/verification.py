@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from stepedit_fx.errors import StepEditError
+from stepedit_fx.graph.best import seeded
 from stepedit_fx.graph.plan import Plan
 from stepedit_fx.nodes.output import Output
 from stepedit_fx.provenance import (
@@ -65,6 +66,8 @@ def _rendered_again(
     from stepedit_fx.files import scan_recording
 
     graph = known.graph_source.graph()
+    if known.takes:  # the one that was kept is the only one that matters
+        graph = seeded(graph, int(known.takes["kept"]))
     if known.node not in graph.nodes or not isinstance(graph.nodes[known.node].node, Output):
         return Verdict(output, "failed", f"its graph has no output '{known.node}'")
     with tempfile.TemporaryDirectory(prefix="stepedit-verify-") as folder:

@@ -64,6 +64,16 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Write also outputs that are up to date.")
     ] = False,
+    takes: Annotated[
+        int | None,
+        typer.Option(
+            "--takes",
+            metavar="N",
+            min=1,
+            max=64,
+            help="Make N takes by other seeds, keep the best.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE.html", help="A page to judge every stage by."),
@@ -74,10 +84,11 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run recordings through a graph. A bad file stops nothing; outputs up to date are kept."""
+    sets = [*(sets or ()), *([f"takes={takes}"] if takes else ())]
     graph_source = load_graph_source(graph, sets, var, engine)
     if midi is not None or midi_map is not None:
         moved = _moved(graph_source, midi, midi_map)
-        graph_source = load_graph_source(graph, [*(sets or ()), *moved], var, engine)
+        graph_source = load_graph_source(graph, [*sets, *moved], var, engine)
     render(
         graph_source,
         inputs or [],
@@ -263,12 +274,23 @@ def _print_summary(summary: Summary) -> None:
     for item in items:
         for warning in item.warnings:
             typer.echo(f"Warning: {item.source}: {warning}", err=True)
+    for item in items:
+        for line in _tried(item):
+            typer.echo(line)
     for item in summary.failed:
         typer.echo(f"Failed: {_failure(item)}", err=True)
     if len(items) == 1:
         for path in items[0].outputs:
             typer.echo(f"{path}" + (" (up to date)" if items[0].state == "up to date" else ""))
     typer.echo(_totals(summary))
+
+
+def _tried(item: Item) -> Iterator[str]:
+    """One line for each take that was made of a recording, the one that was kept first."""
+    for place, take in enumerate(item.tried):
+        lost = f", not understood: {', '.join(take['missing_words'])}" * bool(take["missing_words"])
+        kept = "kept " if place == 0 else "     "
+        yield f"{kept}take {take['take']}: {take['score']:.3f}{lost}"
 
 
 def _outcome(item: Item) -> str:
