@@ -13,11 +13,15 @@ from itertools import pairwise
 
 import numpy as np
 
+from stepedit_fx.audio import TimeMap
 from stepedit_fx.engines.parametric.analysis import Analysis
-from stepedit_fx.engines.parametric.curves import Curve, limited
+from stepedit_fx.engines.parametric.curves import Curve, at_samples, limited
 from stepedit_fx.measures import FRAME_S
+from stepedit_fx.timeline import at, inverse, reduced, simplest
 
 MAX_PIECE_S = 15.0  # bounds what a piece takes while it is rendered
+FASTER = 1.3  # how fast speech may go beside a sound that needs room
+PAUSE_GIVES = 0.8  # the share of a pause that such a sound may take
 SEARCH_S = 3.0  # how far from the even cut a quieter place is looked for
 
 
@@ -58,21 +62,23 @@ def lay_out(
     """
     position = _positions(analysis, curves)
     pieces: list[Piece] = []
-    shift = 0
+    here, shift = 0, 0
     for first, end, pause, insert in _spans(analysis, inserts, edges):
-        at, until = round(float(position[first])), round(float(position[end]))
-        length, insert_at = until - at, 0
+        span = (analysis.sample_of(first), analysis.sample_of(end))
+        length, insert_at = span[1] - span[0], 0
+        if abs(position[end] - position[first] - length) > 1e-3:
+            # What the pieces before were rounded by is made good where something stretches anyway.
+            length = max(round(float(position[end])) + shift - here, 0)
         if insert is not None:
-            length = max(length, len(insert.samples) + 2 * insert.room)
+            room = max(length, len(insert.samples) + 2 * insert.room)
             # A breath belongs to what follows, so it sits late in a pause longer than it; but
             # after the last word it follows that.
-            late = length - insert.room - len(insert.samples)
+            late = room - insert.room - len(insert.samples)
             insert_at = insert.room if end >= analysis.frames - 1 else late
-        span = (analysis.sample_of(first), analysis.sample_of(end))
-        pieces.append(
-            Piece(*span, at + shift, length, pause or insert is not None, insert, insert_at)
-        )
-        shift += length - (until - at)
+            shift += room - length
+            length = room
+        pieces.append(Piece(*span, here, length, pause or insert is not None, insert, insert_at))
+        here += length
     return tuple(pieces)
 
 
@@ -126,14 +132,91 @@ def _short(analysis: Analysis, first: int, end: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 
-def map_time(pieces: Sequence[Piece], analysis: Analysis, seconds: float) -> float:
-    """Where a moment of the source is heard in the output, in seconds (linear inside a piece)."""
-    sample = seconds * analysis.rate
+def borrowed(analysis: Analysis, inserts: Sequence[Insert]) -> Curve:
+    """A duration curve that makes room for sounds where nothing else may move.
+
+    What a sound needs beyond the pause that it is put into is taken from the time around it, as
+    near as can be, by pauses first to give; further off everything stays where it is.
+    """
+    gives = np.full(analysis.frames, 1 - 1 / FASTER)  # the share of each frame that it can give
+    for first, end in analysis.pauses:
+        gives[first:end] = PAUSE_GIVES
+    taken = np.zeros(analysis.frames)
+    for first, end, _, insert in _spans(analysis, inserts, ()):
+        if insert is None:
+            continue
+        need = len(insert.samples) + 2 * insert.room
+        missing = (need / analysis.rate) / FRAME_S - (end - first)
+        gives[first:end] = 0.0
+        before, after = slice(first - 1, None, -1) if first else slice(0, 0), slice(end, -1)
+        for side, wanted in ((before, missing / 2), (after, None), (before, None)):
+            left = missing if wanted is None else wanted
+            given = np.diff(np.minimum(np.cumsum(gives[side]), max(left, 0.0)), prepend=0.0)
+            gives[side] -= given
+            taken[side] += given
+            missing -= float(given.sum())
+    return np.log(np.maximum(1 - taken, 1e-3)).astype(np.float32)
+
+
+def time_map(pieces: Sequence[Piece], curves: Mapping[str, Curve], analysis: Analysis) -> TimeMap:
+    """Where the source is heard in the output, in seconds."""
+    knots: list[tuple[float, float]] = []
     for piece in pieces:
-        if sample <= piece.end and piece.end > piece.first:
-            share = (sample - piece.first) / (piece.end - piece.first)
-            return float(piece.at + share * piece.length) / analysis.rate
-    return total_length(pieces) / analysis.rate
+        knots += _pause_knots(piece) if piece.pause else _speech_knots(piece, curves, analysis.rate)
+    return simplest((there / analysis.rate, here / analysis.rate) for there, here in knots)
+
+
+def _pause_knots(piece: Piece) -> list[tuple[float, float]]:
+    """A pause is cut or filled in its middle; what a sound lies over is not heard."""
+    now, until = piece.end - piece.first, piece.at + piece.length
+    kept = min(now, piece.length) / 2
+    left, right = (piece.first + kept, piece.at + kept), (piece.end - kept, until - kept)
+    knots = [(float(piece.first), float(piece.at)), left, right, (float(piece.end), float(until))]
+    if piece.insert is None:
+        return knots
+    sound = piece.at + piece.insert_at
+    ends = (float(sound), float(sound + len(piece.insert.samples)))
+    back = inverse(tuple(knots))
+    under = (at(back, ends[0], is_end=True), at(back, ends[1]))
+    return [
+        *(knot for knot in knots if knot[1] < ends[0]),
+        *((under[0], end) for end in ends),
+        (under[1], ends[1]),
+        *(knot for knot in knots if knot[1] > ends[1]),
+    ]
+
+
+def _speech_knots(
+    piece: Piece, curves: Mapping[str, Curve], rate: int
+) -> list[tuple[float, float]]:
+    ends = [(piece.first, piece.at), (piece.end, piece.at + piece.length)]
+    if piece.length == 0 or is_still(piece, curves, rate):
+        return [(float(a), float(b)) for a, b in ends]
+    sums = np.concatenate([[0.0], np.cumsum(stretch_of(piece, curves, rate))])
+    steps = np.unique([*range(0, len(sums), max(1, round(FRAME_S * rate))), len(sums) - 1])
+    inside = reduced(steps / rate, sums[steps] / rate)
+    return [(piece.first + a * rate, piece.at + b * rate) for a, b in inside]
+
+
+def is_still(piece: Piece, curves: Mapping[str, Curve], rate: int) -> bool:
+    """Whether nothing stretches a piece."""
+    if "stretch_ln" not in curves or piece.length != piece.end - piece.first:
+        return piece.length == piece.end - piece.first
+    step = FRAME_S * rate
+    a, b = max(0, int(piece.first / step)), int(piece.end / step) + 2
+    return not curves["stretch_ln"][a:b].any()
+
+
+def stretch_of(piece: Piece, curves: Mapping[str, Curve], rate: int) -> np.ndarray:
+    """How far each sample of a piece is stretched, (end - first,); its length in all."""
+    stretch = np.ones(piece.end - piece.first)
+    if "stretch_ln" in curves and len(stretch):
+        frames = len(curves["stretch_ln"])
+        stretch = np.exp(
+            at_samples(limited(curves, "stretch_ln", frames), piece.first, piece.end, rate)
+        )
+        stretch *= piece.length / stretch.sum()
+    return stretch
 
 
 def total_length(pieces: Sequence[Piece]) -> int:

@@ -1,8 +1,7 @@
 """From control curves to sound: each piece of the source once, and no piece that nothing changed.
 
-Order: denoise, time and pitch, spectrum, irregularity, level; then the sounds, and a limiter that
-keeps the source's headroom. What comes after time reads the curves through a clock: for each
-sample, the second of the source that it comes from.
+Order: denoise, time and pitch, spectrum, irregularity, level; then the sounds. What comes after
+time reads the curves through a clock: for each sample, the second of the source that it comes from.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from stepedit_fx.audio import Samples
 from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.curves import Curve, at_samples, limited
 from stepedit_fx.engines.parametric.irregularity import NEEDS_IRREGULARITY, make_irregular
-from stepedit_fx.engines.parametric.layout import Piece, total_length
+from stepedit_fx.engines.parametric.layout import Piece, is_still, stretch_of, total_length
 from stepedit_fx.engines.parametric.timbre import (
     NEEDS_SPECTRA,
     Floats,
@@ -28,11 +26,10 @@ from stepedit_fx.engines.parametric.timbre import (
 )
 from stepedit_fx.measures import FRAME_S
 from stepedit_fx.stretch import change_pitch_and_time, window
+from stepedit_fx.timeline import SEAM_S, seam_in
 
 CONTEXT_WINDOWS = 0.75  # of R3, on both sides of a piece: filters and the stretcher settle in it
-SEAM_S = 0.005  # half of the cross-fade between pieces
 JOIN_S = 0.02  # cross-fade inside a pause that was cut or filled
-LOOKAHEAD_S = 0.004  # of the limiter: shorter than a period, so that nothing pumps
 
 
 @dataclass(frozen=True)
@@ -65,14 +62,8 @@ class Renderer:
             body = self._pause(piece, half) if piece.pause else self._speech(piece, half)
             if piece.insert is not None:
                 body = _lay_over(body, piece, half, self.analysis.samples)
-            _seam_in(out, body, piece.at, half)
-        return limit_peaks(
-            out, float(np.abs(self.analysis.samples).max(initial=0)), self._lookahead
-        )
-
-    @property
-    def _lookahead(self) -> int:
-        return round(LOOKAHEAD_S * self.analysis.rate)
+            seam_in(out, body, piece.at, half)
+        return out
 
     @property
     def _context(self) -> int:
@@ -137,7 +128,7 @@ class Renderer:
         if piece.length == 0:  # a sliver between two cuts that was sped up to nothing
             return self._still(piece.first - half, piece.first + half)
         pitch = self._used(("pitch_st",), piece.first, piece.end).get("pitch_st")
-        if pitch is None and piece.length == piece.end - piece.first:
+        if pitch is None and is_still(piece, self.curves, self.analysis.rate):
             return self._still(piece.first - half, piece.end + half)
         rate = self.analysis.rate
         context = self._context
@@ -145,12 +136,8 @@ class Renderer:
         pitch_at, stretch = np.zeros(end - first), np.ones(end - first)
         if pitch is not None:
             pitch_at = at_samples(pitch, first, end, rate)
-        if "stretch_ln" in self.curves:
-            stretch = np.exp(at_samples(self.curves["stretch_ln"], first, end, rate))
         # The context is there for filters to settle in: it keeps its length.
-        stretch[: 2 * context] = stretch[len(stretch) - 2 * context :] = 1.0
-        inner = slice(2 * context, len(stretch) - 2 * context)
-        stretch[inner] *= piece.length / stretch[inner].sum()
+        stretch[2 * context : len(stretch) - 2 * context] = stretch_of(piece, self.curves, rate)
         # One context more on each side than is wanted: the spectra settle in it.
         length = piece.length + 2 * context
         body = change_pitch_and_time(
@@ -185,23 +172,6 @@ class Renderer:
             if end - first - 2 * margin >= least:
                 return self._still(first + margin, end - margin)
         return np.zeros((self.analysis.samples.shape[0], least), np.float32)
-
-
-def _seam_in(out: Samples, body: Samples, at: int, half: int) -> None:
-    """Write a piece with its margins, cross-fading into what the one before left under it.
-
-    Written as a step from old to new, so that two renders that agree leave no trace of a seam.
-    """
-    first, end = max(at - half, 0), min(at - half + body.shape[1], out.shape[1])
-    body = body[:, first - (at - half) : end - (at - half)]
-    seam = min(at + half, end) - first
-    if at > 0:
-        cut = first - (at - half)  # of the seam's start, where the piece is at the very front
-        fade = (np.arange(cut, cut + seam) + 0.5).astype(np.float32) / np.float32(2 * half)
-        before = out[:, first : first + seam]
-        body = np.array(body)
-        body[:, :seam] = before + fade * (body[:, :seam] - before)
-    out[:, first:end] = body
 
 
 def _cross_fade(left: Samples, right: Samples, width: int) -> Samples:
@@ -241,17 +211,3 @@ def _lay_over(body: Samples, piece: Piece, half: int, source: Samples) -> Sample
     body = np.array(body)
     body[:, start : start + len(sound)] += (share[:, None] * sound).astype(np.float32)
     return body
-
-
-def limit_peaks(samples: Samples, ceiling: float, lookahead: int) -> Samples:
-    """Hold peaks at or under the ceiling with a gain that moves smoothly; untouched where under."""
-    peak = np.abs(samples).max(axis=0, initial=0)
-    if not (peak > ceiling).any():
-        return samples
-    gain = np.minimum(1.0, ceiling / np.maximum(peak, 1e-12))
-    width = 2 * lookahead + 1
-    # The lowest gain around, then two means over it: never above what each sample needs.
-    gain = minimum_filter1d(gain, 2 * width - 1)
-    gain = uniform_filter1d(uniform_filter1d(gain, width), width)
-    limited_samples = samples * gain.astype(np.float32)
-    return np.clip(limited_samples, -ceiling, ceiling)

@@ -6,7 +6,7 @@ load and are not needed to check a graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from difflib import SequenceMatcher
 
@@ -16,14 +16,15 @@ from stepedit_fx.audio import Audio
 from stepedit_fx.engines.parametric.analysis import Analysis, analyse, analysis_of
 from stepedit_fx.engines.parametric.apply import amounts_of, apply_recipe, shares_of
 from stepedit_fx.engines.parametric.curves import LIMITS, Curve, limited
-from stepedit_fx.engines.parametric.layout import Insert, Piece, lay_out, map_time
+from stepedit_fx.engines.parametric.layout import Insert, borrowed, lay_out, time_map
 from stepedit_fx.engines.parametric.recipes import Recipe
 from stepedit_fx.engines.parametric.render import Renderer
 from stepedit_fx.engines.parametric.sounds import MAKERS, ROOM_S, make_sound, place_sound
 from stepedit_fx.errors import EngineError
 from stepedit_fx.measures import FRAME_S
-from stepedit_fx.speech import Edit, Place, Speech, Transcript, Word
+from stepedit_fx.speech import Edit, Place, Speech, Transcript
 from stepedit_fx.tags import Sound, parse_sounds, split_words
+from stepedit_fx.timeline import moved
 
 SAME_WORDS = 0.5  # below this likeness a text is not this recording's
 
@@ -65,18 +66,24 @@ def edit(take: Speech, edit: Edit, recipes: Mapping[str, Recipe]) -> Speech:
 
 
 def decode(take: Speech) -> Audio:
-    """Render a take from its source; an unedited one is the source."""
+    """Render a take from its source; an unedited one is the source.
+
+    A locked one keeps its time: no edit of it stretches, and sounds borrow the room they need.
+    """
     rate = take.place.sample_rate
     analysis = analysis_of(take.voice, rate)
     curves = {n: take.codes[n] for n in LIMITS if n in take.codes}
     inserts = _inserts(take, analysis, curves)
+    if take.place.is_locked:
+        curves["stretch_ln"] = borrowed(analysis, inserts)
     if not inserts and not any(np.any(curve) for curve in curves.values()):
         return Audio(analysis.samples, rate, take.place.start_s, take.transcript)
     pieces = lay_out(analysis, curves, inserts, _edges(take))
     seed = int(take.codes["seed"][0])
     samples = Renderer.of(analysis, curves, seed).render(pieces)
-    words = _moved(take.transcript, pieces, analysis)
-    return Audio(samples, rate, take.place.start_s, words)
+    moves = time_map(pieces, curves, analysis)
+    words = moved(take.transcript, moves)
+    return Audio(samples, rate, take.place.start_s, words, time_map=moves)
 
 
 def _edges(take: Speech) -> list[int]:
@@ -142,12 +149,3 @@ def _inserts(take: Speech, analysis: Analysis, curves: Mapping[str, Curve]) -> l
         samples = make_sound(names[int(which)], analysis, float(strength), pitch_st, int(seed))
         out.append(Insert(int(frame), samples, round(ROOM_S * analysis.rate)))
     return out
-
-
-def _moved(transcript: Transcript, pieces: Sequence[Piece], analysis: Analysis) -> Transcript:
-    """The transcript with its word times where the words are now."""
-    words = tuple(
-        Word(w.text, map_time(pieces, analysis, w.start_s), map_time(pieces, analysis, w.end_s))
-        for w in transcript.words
-    )
-    return replace(transcript, words=words)

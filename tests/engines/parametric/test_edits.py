@@ -18,6 +18,7 @@ from stepedit_fx.speech import Edit, Speech, Transcript, Word
 EDITS = [
     Edit(kind, value, text="[Breathing] Good morning, [Laughter] and welcome back. [Uhm]")
     for kind, values in ParametricEngine().offers.items()
+    if kind != "clone"  # which is no edit of a take
     for value in (values if kind != "paralinguistic" else [""])
 ]
 NAMES = [f"{edit.kind} {edit.value}".strip() for edit in EDITS]
@@ -45,10 +46,9 @@ def test_strength_0_is_the_source_sample_for_sample(edit, clip, render) -> None:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=NAMES)
-def test_an_edit_keeps_rate_channels_headroom_and_does_not_click(edit, clip, render) -> None:
+def test_an_edit_keeps_rate_and_channels_and_does_not_click(edit, clip, render) -> None:
     wet = render(edit)
     assert (wet.sample_rate, wet.channels) == (clip.sample_rate, clip.channels)
-    assert wet.peak <= clip.peak
     assert sharpest_step(wet) < 1.25 * sharpest_step(clip)
 
 
@@ -164,7 +164,6 @@ def test_sound_without_speech_is_rendered_or_left_alone(edit, samples, engine) -
     audio = Audio(samples.astype(np.float32), 24000)
     wet = engine.decode(engine.edit(engine.encode([audio]), [edit]))[0]
     assert np.isfinite(wet.samples).all()
-    assert wet.peak <= audio.peak
 
 
 def test_a_batch_is_what_each_item_gives_alone(engine, take) -> None:

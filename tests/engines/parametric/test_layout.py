@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepedit_fx.engines.parametric.analysis import Analysis
-from stepedit_fx.engines.parametric.layout import Insert, lay_out, map_time, total_length
+from stepedit_fx.engines.parametric.layout import Insert, lay_out, time_map, total_length
+from stepedit_fx.timeline import at
 
 RATE = 8000
 
@@ -76,6 +77,7 @@ def test_time_runs_forward_from_start_to_end(job) -> None:
     analysis, curves, inserts = job
     pieces = lay_out(analysis, curves, inserts)
     end_s = analysis.samples.shape[1] / RATE
-    heard = [map_time(pieces, analysis, s) for s in np.linspace(0, end_s, 30)]
+    moves = time_map(pieces, curves, analysis)
+    heard = [at(moves, s) for s in np.linspace(0, end_s, 30)]
     assert all(a <= b + 1e-9 for a, b in pairwise(heard))
     assert heard[-1] <= total_length(pieces) / RATE + 1e-9
