@@ -21,6 +21,7 @@ from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
 from stepedit_fx.engines.step_audio.libraries import check_installed
 from stepedit_fx.engines.step_audio.networks import Networks, Precision
 from stepedit_fx.engines.step_audio.takes import KIND
+from stepedit_fx.errors import RequestError
 from stepedit_fx.speech import Edit, Speech
 from stepedit_fx.tags import EMOTIONS, SOUNDS, SPEEDS, STYLES
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from stepedit_fx.engines.step_audio.sampling import Sampling
 
 # Raised whenever the same weights, source and edits would give other samples.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 class StepAudioSettings(EngineSettings):
@@ -127,19 +128,27 @@ class StepAudioEngine:
 
         Raises TagError for an edit not offered, EngineError, Cancelled.
         """
-        from stepedit_fx.engines.step_audio import editing, encoding
+        from stepedit_fx.engines.step_audio import editing, encoding, over_time
 
         for edit in edits:
             check_offered(self, edit)
+            if self.settings.chain == "audio" and over_time.is_over_time(edit):
+                raise RequestError(
+                    "an edit over time needs its segments from pass to pass",
+                    remedy="Set the engine's chain to tokens.",
+                )
         with self._lock:
-            edited = list(takes)
-            for number in range(max((editing.passes(edit) for edit in edits), default=0)):
-                due = [i for i, edit in enumerate(edits) if number < editing.passes(edit)]
+            cut = [over_time.split(*pair) for pair in zip(takes, edits, strict=True)]
+            edited = [take for take, _ in cut]
+            by_segment = [own for _, own in cut]
+            most = [max(editing.passes(edit) for edit in own) for own in by_segment]
+            for number in range(max(most, default=0)):
+                due = [i for i, passes in enumerate(most) if number < passes]
                 results = editing.edit_once(
                     self.networks,
                     self._sampling,
                     [edited[i] for i in due],
-                    [edits[i] for i in due],
+                    [by_segment[i] for i in due],
                     number,
                 )
                 if self.settings.chain == "audio":

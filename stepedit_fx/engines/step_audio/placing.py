@@ -7,14 +7,15 @@ segment whose tokens no edit changed is the source's own, too: nothing is resynt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
 
-from stepedit_fx.audio import Audio, Samples
+from stepedit_fx.audio import Audio, Samples, TimeMap
 from stepedit_fx.engines.step_audio.takes import Around, Reference, Segment, Source
-from stepedit_fx.speech import Place, Transcript, Word
+from stepedit_fx.speech import Place, Transcript
+from stepedit_fx.timeline import moved, simplest
 
 FADE_S = 0.005  # long enough for no click, too short to hear as a fade
 SILENT = 0.01  # of the peak; padding before a clip is cut off only while this quiet
@@ -47,7 +48,7 @@ def put_back(
     """The take as sound in its place.
 
     decoded: (frames,) at `decoded_rate` for each segment, None for an untouched one.
-    The words' times are moved with their segments.
+    The words' times are moved with their segments. Peaks may be over full scale.
     """
     parts = []
     for segment, sound in zip(segments, decoded, strict=True):
@@ -65,12 +66,9 @@ def put_back(
     samples = np.concatenate(
         [np.zeros((place.channels, 0), np.float32), *(p.samples for p in parts)], 1
     )
-    peak = float(np.abs(samples).max(initial=0.0))
-    touched = any(sound is not None for sound in decoded)
-    if touched and peak > 1.0:
-        samples = samples / peak
-    words = _moved(transcript, parts, place.sample_rate)
-    return Audio(samples, place.sample_rate, place.start_s, words)
+    moves = _time_map(parts, source.samples.shape[1], place.sample_rate)
+    words = moved(transcript, moves)
+    return Audio(samples, place.sample_rate, place.start_s, words, time_map=moves)
 
 
 def _at_rate(sound: Samples, reference: Reference, rate: int, place: Place) -> Samples:
@@ -122,18 +120,12 @@ def _with_gaps(parts: Sequence[_Part], source: Samples, around: Around) -> list[
     return out
 
 
-def _moved(transcript: Transcript, parts: Sequence[_Part], rate: int) -> Transcript:
-    """The transcript with its times where the parts now are; linear inside a part."""
-    if not transcript.words or not parts:
-        return transcript
-    before, after = [0.0], [0.0]
+def _time_map(parts: Sequence[_Part], frames: int, rate: int) -> TimeMap:
+    """Where the source is heard: straight through each part, what lies in none is cut."""
+    knots = [(0, 0)]
     for part in parts:
-        before += [max(part.start, before[-1]), max(part.end, before[-1])]
-        after += [after[-1], after[-1] + part.samples.shape[1]]
-    knots, moved = np.array(before) / rate, np.array(after) / rate
-
-    def shift(second: float) -> float:
-        return float(np.interp(second, knots, moved))
-
-    words = tuple(Word(w.text, shift(w.start_s), shift(w.end_s)) for w in transcript.words)
-    return replace(transcript, words=words)
+        there, here = knots[-1]
+        knots += [(max(part.start, there), here)]
+        knots += [(max(part.end, there), here + part.samples.shape[1])]
+    knots.append((frames, knots[-1][1]))
+    return simplest((there / rate, here / rate) for there, here in knots)

@@ -116,10 +116,17 @@ def test_padding_is_cut_off_only_while_silent() -> None:
     assert back(made, segments, [loud], Around.SOURCE).frames > 32_300
 
 
-def test_nothing_goes_over_full_scale() -> None:
-    made = source(40_000, reference(5_000, 30_000, gain=0.1))
-    result = back(made, [Segment(np.array(OTHER), 0)], [tone(10_000)], Around.SOURCE)
-    assert result.peak <= 1.0
+def test_the_map_says_where_each_segment_went() -> None:
+    """A lock of the length would stretch the wrong stretches."""
+    made = source(96_000, reference(12_000, 24_000), reference(48_000, 72_000))
+    segments = [Segment(np.array(OTHER), 0), Segment(np.array(GROUP), 1)]
+    moved = back(made, segments, [tone(24_000), None], Around.SOURCE)
+    assert moved.time_map == ((0.0, 0.0), (0.25, 0.25), (0.5, 1.25), (2.0, 2.75))
+    cut = back(made, segments, [None, None], Around.NOTHING)
+    assert cut.time_map == (
+        (0.0, 0.0), (0.25, 0.0), (0.5, 0.25), (1.0, 0.25), (1.5, 0.75), (2.0, 0.75),
+    )  # fmt: skip
+    assert back(made, segments, [None, None], Around.SOURCE).time_map == ()
 
 
 def test_words_move_with_their_segment() -> None:
