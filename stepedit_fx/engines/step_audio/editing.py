@@ -12,6 +12,7 @@ from itertools import accumulate, pairwise
 from stepedit_fx.engines.base import is_cancelled
 from stepedit_fx.engines.step_audio.generation import Generated, Request, generate, pass_seed
 from stepedit_fx.engines.step_audio.networks import Networks, in_batches
+from stepedit_fx.engines.step_audio.over_time import of_segment
 from stepedit_fx.engines.step_audio.prompts import clone_prompt, edit_prompt
 from stepedit_fx.engines.step_audio.sampling import Sampling
 from stepedit_fx.engines.step_audio.takes import (
@@ -91,10 +92,12 @@ def edit_once(
     networks: Networks,
     sampling: Sampling,
     takes: Sequence[Speech],
-    edits: Sequence[Edit],
+    edits: Sequence[Sequence[Edit]],
     number: int,
 ) -> list[Speech]:
     """Each take after one pass of its edit. number: of the pass, from 0; each draws anew.
+
+    edits: of each take one, or one for every segment (see `over_time.split`).
 
     Raises RequestError, EngineError, Cancelled.
     """
@@ -108,14 +111,16 @@ def edit_once(
     for index, (take, edit) in enumerate(zip(takes, edits, strict=True)):
         segments, around = unpack(take)
         segments = [
-            replace(segment, tokens=_tokens(found[index, n], edit.kind))
+            replace(segment, tokens=_tokens(found[index, n], edit[0].kind))
             if (index, n) in found
             else segment
             for n, segment in enumerate(segments)
         ]
-        result = with_segments(take, segments, max(around, _around_after(edit)))
-        if edit.kind == "paralinguistic" and not take.transcript:
-            result = replace(result, transcript=Transcript(parse_sounds(edit.text)[0]))
+        if all(number < passes(one) for one in edit):  # else there are pauses that stay
+            around = max(around, _around_after(edit[0]))
+        result = with_segments(take, segments, around)
+        if edit[0].kind == "paralinguistic" and not take.transcript:
+            result = replace(result, transcript=Transcript(parse_sounds(edit[0].text)[0]))
         edited.append(result)
     return edited
 
@@ -144,14 +149,20 @@ def clone(
 
 
 def _jobs(
-    networks: Networks, sampling: Sampling, index: int, take: Speech, edit: Edit, number: int
+    networks: Networks,
+    sampling: Sampling,
+    index: int,
+    take: Speech,
+    edits: Sequence[Edit],
+    number: int,
 ) -> list[_Job]:
     segments, around = unpack(take)
-    texts, wanted = _texts(take, segments, around, edit)
+    texts, wanted = _texts(take, segments, around, edits[0])
     jobs = []
     for n, segment in enumerate(segments):
-        if edit.kind == "paralinguistic" and not wanted[n]:
-            continue  # no sound is to come into this segment
+        edit = of_segment(edits, n)
+        if number >= passes(edit) or (edit.kind == "paralinguistic" and not wanted[n]):
+            continue  # nothing is to be done with this segment
         mine = replace(edit, text=wanted[n])
         request = Request(
             prompt_ids=tuple(edit_prompt(networks.text, mine, texts[n], segment.tokens)),
