@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 # Takes have nothing in common, so a store used for a batch need not hold much in memory.
 MEMORY_BYTES = 4 << 20
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # Starting a process costs about as much as rendering this many short clips.
 TAKES_WORTH_A_PROCESS = 10
 
@@ -399,11 +401,19 @@ def caught_warnings() -> Iterator[list[str]]:
 
 
 class _Collector(logging.Handler):
+    """Messages, each form of words once: of a long take every segment may have the same to say."""
+
     def __init__(self, into: list[str]) -> None:
         super().__init__(logging.WARNING)
         self.into = into
+        self.forms: dict[str, tuple[int, str, int]] = {}  # where in the list, the first, how many
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if message not in self.into:  # of a long take every segment may have the same to say
+        form = _NUMBER.sub("#", message)
+        place, first, count = self.forms.get(form, (len(self.into), message, 0))
+        self.forms[form] = (place, first, count + 1)
+        if count == 0:
             self.into.append(message)
+        else:
+            self.into[place] = f"{first} (and {count} more like it)"

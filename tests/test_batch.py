@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stepedit_fx.batch import Event, Summary, jobs_for, run_batch
+from stepedit_fx.batch import Event, Summary, caught_warnings, jobs_for, run_batch
 from stepedit_fx.errors import RequestError
 from stepedit_fx.provenance import GraphSource, read_provenance, sidecar
 from stepedit_fx.store import Store
@@ -263,3 +263,13 @@ def test_an_interrupt_that_comes_out_as_something_else_still_stops_the_batch(
     monkeypatch.setattr("stepedit_fx.batch.run_plan", interrupted)
     with pytest.raises(KeyboardInterrupt):
         batch(takes, tmp_path / "out", jobs=1)
+
+
+def test_what_every_segment_says_is_told_once() -> None:
+    """An hour of telephone sound would fill the screen with one warning."""
+    log = logging.getLogger("stepedit_fx.test")
+    with caught_warnings() as found:
+        for share in (5.1, 6.2, 7.3):
+            log.warning("stretched by %.1f %%", share)
+        log.warning("no voice")
+    assert found == ["stretched by 5.1 % (and 2 more like it)", "no voice"]

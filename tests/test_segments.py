@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from stepedit_fx import segments as s
 from stepedit_fx.audio import Audio, held
 from stepedit_fx.measures import track_level
-from stepedit_fx.segments.joining import composed
 from stepedit_fx.speech import Transcript, Word
 from stepedit_fx.tags import SOUNDS, parse_sounds, split_words
 
@@ -227,7 +226,7 @@ def test_joined_segments_say_where_every_moment_went() -> None:
     assert (np.diff(there) >= 0).all()
     assert (np.diff(here) >= 0).all()
     np.testing.assert_allclose(here, 2 * there, atol=len(cut_up) * s.FADE_S)
-    assert s.source_time(sound.time_map, sound.duration_s) == pytest.approx(audio.duration_s)
+    assert sound.time_map[-1] == pytest.approx((audio.duration_s, sound.duration_s))
 
 
 def test_a_fade_hides_the_step_between_two_segments() -> None:
@@ -260,12 +259,3 @@ def test_a_stretch_without_speech_is_known_as_silent() -> None:
     found = s.cut_sound(Audio(np.atleast_2d(mono), RATE), 8.0)
     assert [one.is_silent for one in found].count(True) >= 1
     assert not found[0].is_silent
-
-
-@given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)), min_size=1, max_size=6))
-def test_a_map_after_its_inverse_moves_nothing(steps: list[tuple[float, float]]) -> None:
-    knots = np.concatenate([[[0.0, 0.0]], np.cumsum(steps, axis=0)])
-    there = tuple((float(a), float(b)) for a, b in knots)
-    back = tuple((b, a) for a, b in there)
-    for start, end in composed(there, back):
-        assert end == pytest.approx(start, abs=1e-6)

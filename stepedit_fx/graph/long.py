@@ -183,9 +183,10 @@ class _LongRun:
         self, source: Sound, tree: Sequence[PlannedStep], segments: Sequence[Segment], f0_hz: float
     ) -> Iterator[_Job]:
         """The segments with what is to be done; their samples are read when they are asked for."""
-        from stepedit_fx.segments import source_time
+        from stepedit_fx.timeline import at, inverse
 
         nodes = {step.id: step.node.shared(source.transcript, segments) for step in tree}
+        back = inverse(source.time_map)  # nodes count on the clock of what was read
         for number, segment in enumerate(segments):
             first, end = segment.span
             audio = Audio(
@@ -194,7 +195,7 @@ class _LongRun:
                 transcript=segment.transcript,
                 speaker_f0_hz=f0_hz,
             )
-            span_s = [source_time(source.time_map, at / source.sample_rate) for at in segment.span]
+            span_s = [at(back, edge / source.sample_rate) for edge in segment.span]
             parts = []
             for step in tree:
                 node = nodes[step.id][number]

@@ -10,7 +10,7 @@ from stepedit_fx.segments.cutting import (
     shares_of,
     speaker_f0_hz,
 )
-from stepedit_fx.segments.joining import Joined, source_time
+from stepedit_fx.segments.joining import Joined
 from stepedit_fx.segments.words import (
     LONGEST_S,
     Span,
@@ -40,7 +40,6 @@ __all__ = [
     "level_of",
     "share_words",
     "shares_of",
-    "source_time",
     "speaker_f0_hz",
     "spoken_s",
 ]

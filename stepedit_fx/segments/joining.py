@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from stepedit_fx.audio import Audio, Facts, Samples, TimeMap
+from stepedit_fx.audio import Audio, Facts, Samples
 from stepedit_fx.files import Spool, SpoolWriter
 from stepedit_fx.segments.cutting import FADE_S, Segment
 from stepedit_fx.speech import Transcript, Word
+from stepedit_fx.timeline import composed, simplest
 
 
 class Joined:
@@ -53,7 +54,7 @@ class Joined:
         words = tuple(self._words) if self._is_timed else ()
         transcript = Transcript(text, said.language, words)
         end = (self._source.duration_s, self._writer.frames / self._rate)
-        moved = (*self._knots, end) if self._has_moved else ()
+        moved = simplest((*self._knots, end)) if self._has_moved else ()
         time_map = composed(self._source.time_map, moved)
         return self._writer.done(self._rate, self._source.start_s, transcript, time_map)
 
@@ -88,21 +89,3 @@ class Joined:
         self._knots += [(s, h) for s, h in inner if cut_s < s < end_s and h >= self._knots[-1][1]]
         length = segment.span[1] - segment.span[0]
         self._has_moved |= bool(audio.time_map) or audio.frames != length
-
-
-def source_time(time_map: TimeMap, here_s: float) -> float:
-    """Which second of the source is heard at a second of a sound with this map."""
-    if not time_map:
-        return here_s
-    there, here = zip(*time_map, strict=True)
-    return float(np.interp(here_s, here, there))
-
-
-def composed(first: TimeMap, second: TimeMap) -> TimeMap:
-    """Where a moment is heard that was moved by one map and then by another."""
-    if not first or not second:
-        return first or second
-    there, between = zip(*first, strict=True)
-    middle, here = zip(*second, strict=True)
-    moments = sorted({*there, *np.interp(middle, between, there).tolist()})
-    return tuple((s, float(np.interp(np.interp(s, there, between), middle, here))) for s in moments)
