@@ -203,8 +203,9 @@ def is_still(piece: Piece, curves: Mapping[str, Curve], rate: int) -> bool:
     if "stretch_ln" not in curves or piece.length != piece.end - piece.first:
         return piece.length == piece.end - piece.first
     step = FRAME_S * rate
-    a, b = max(0, int(piece.first / step)), int(piece.end / step) + 2
-    return not curves["stretch_ln"][a:b].any()
+    # Its own frames alone: a pause that is cut beside it must not take it through the stretcher.
+    a, b = round(piece.first / step), round(piece.end / step)
+    return not curves["stretch_ln"][a : max(b, a + 1)].any()
 
 
 def stretch_of(piece: Piece, curves: Mapping[str, Curve], rate: int) -> np.ndarray:
