@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 from pydantic import ValidationError
@@ -192,6 +192,8 @@ def _fields(node_id: str, node: Node, engine: Engine) -> Iterator[tuple[Control,
         }
         limits |= node.limits(name)
         tags = engine.offers.get(node.kind, ()) if name == "value" else ()
+        if get_origin(info.annotation) is Literal:
+            tags = get_args(info.annotation)
         control = Control(
             _address(node_id, name),
             node_id,

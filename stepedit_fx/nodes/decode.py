@@ -24,16 +24,11 @@ def _read_length(data: object) -> Length:
     """free, lock, or {within: 5%} as a share; ValueError in plain words."""
     if data in ("free", "lock"):
         return data
-    share = data["within"] if isinstance(data, dict) and set(data) == {"within"} else None
-    if isinstance(data, float) and not isinstance(data, bool):
-        share = data
+    share = data.get("within") if isinstance(data, dict) and len(data) == 1 else data
     if isinstance(share, str) and (match := _SHARE.fullmatch(share.strip())):
         share = float(match[1]) / (100 if match[2] else 1)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= MOST_OFF:
-        raise ValueError(
-            "length must be free, lock or {within: 5%}, at most 50%. "
-            f"Got {data if isinstance(data, str | int | float) else 'something else'}."
-        )
+        raise ValueError("length must be free, lock or {within: 5%}, with 50% at most")
     return float(share)
 
 
@@ -78,7 +73,6 @@ class Decode(Node):
     code_version = 2
     takes = Speech
     gives = Audio
-    main = "length"
     cost_s = 0.04
 
     length: _Length = param(
@@ -104,8 +98,8 @@ class Decode(Node):
 
         def __init__(
             self,
-            length: Length | dict[str, float | str] = "free",
             *,
+            length: Length | dict[str, float | str] = "free",
             loudness: Literal["match", "free"] = "match",
             true_peak_db: float = -1.0,
         ) -> None: ...
