@@ -174,13 +174,23 @@ class Sound:
 
 
 _TAG = re.compile(r"\[([A-Za-z][A-Za-z-]*)\]")
+# In scripts with spaces; in Chinese, Japanese and Korean a tag stands between characters.
+_PART = r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+_INSIDE_WORD = re.compile(rf"({_PART})((?:\[[A-Za-z][A-Za-z-]*\])+)({_PART})")
 
 
 def parse_sounds(text: str) -> tuple[str, tuple[Sound, ...]]:
     """Split "Well, [Sigh] fine." into ("Well, fine.", (Sound("Sigh", 1),)).
 
-    Words are what `split_words` finds. Raises TagError for a bracketed word that is no sound.
+    Words are what `split_words` finds. Raises TagError for a bracketed word that is no sound, and
+    for one inside a word.
     """
+    inside = _INSIDE_WORD.search(text)
+    if inside:
+        raise TagError(
+            f"a sound stands inside a word: '{inside[0]}'",
+            remedy=f"Put it before or after: '{inside[2]} {inside[1]}{inside[3]}'.",
+        )
     plain = ""
     sounds: list[Sound] = []
     end = 0

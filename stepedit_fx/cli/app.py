@@ -22,6 +22,7 @@ from stepedit_fx.cli import (
     osc,
     run,
     serve,
+    transcripts,
     verify,
 )
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
@@ -111,6 +112,8 @@ for command in (
     lists.effects,
     lists.presets,
     lists.schema,
+    transcripts.transcribe,
+    transcripts.align,
     verify.verify,
     serve.serve,
     live.live,

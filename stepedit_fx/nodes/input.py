@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from stepedit_fx.speech import Transcript
 
 if TYPE_CHECKING:
     from stepedit_fx.files import Recording
+
+log = logging.getLogger(__name__)
 
 SoundT = TypeVar("SoundT", "Audio", "Recording")
 
@@ -34,7 +37,13 @@ class Input(Node):
     )
     transcript: str = param(
         "auto",
-        help="What is said: auto (a sidecar beside the file), none, or the words.",
+        help="What is said: auto (a sidecar beside the file), none, asr (a Whisper model listens), "
+        "or the words.",
+        live=False,
+    )
+    asr_model: str = param(
+        "",
+        help="Folder of the Whisper model for asr; empty: that of $STEPEDIT_ASR.",
         live=False,
     )
     max_duration_s: float = param(
@@ -44,7 +53,12 @@ class Input(Node):
     if TYPE_CHECKING:
 
         def __init__(
-            self, path: str = "", *, transcript: str = "auto", max_duration_s: float = 14400.0
+            self,
+            path: str = "",
+            *,
+            transcript: str = "auto",
+            asr_model: str = "",
+            max_duration_s: float = 14400.0,
         ) -> None: ...
 
     def file(self, folder: Path) -> Path | None:
@@ -79,14 +93,15 @@ class Input(Node):
     def _worded_file(self, sound: SoundT, path: Path) -> SoundT:
         from stepedit_fx.transcripts import find_transcript
 
-        if self.transcript == "auto":
-            return replace(sound, transcript=find_transcript(path))
-        return self.worded(sound)
+        if self.transcript != "auto":
+            return self.worded(sound)
+        return _checked(replace(sound, transcript=find_transcript(path)), path.name)
 
     def worded(self, audio: SoundT) -> SoundT:
         """Sound that has been read already, with the transcript this node asks for.
 
-        Raises RequestError where it is longer than max_duration_s.
+        Raises RequestError where it is longer than max_duration_s, and where asr is asked for and
+        there is no model to listen with.
         """
         if audio.duration_s > self.max_duration_s:
             raise RequestError(
@@ -96,5 +111,28 @@ class Input(Node):
             )
         if self.transcript == "auto":
             return audio
-        text = "" if self.transcript == "none" else self.transcript
-        return replace(audio, transcript=Transcript(text))
+        if self.transcript == "none":
+            return replace(audio, transcript=Transcript())
+        if self.transcript == "asr":
+            return replace(audio, transcript=_listened(audio, self.asr_model))
+        return _checked(replace(audio, transcript=Transcript(self.transcript)), "the recording")
+
+
+def _listened(sound: Audio | Recording, model: str) -> Transcript:
+    from stepedit_fx.transcripts.asr import model_folder, transcribe
+
+    parts = (sound.samples,) if isinstance(sound, Audio) else sound.blocks()
+    return transcribe(parts, sound.sample_rate, model_folder(model))
+
+
+def _checked(sound: SoundT, name: str) -> SoundT:
+    """The sound, with a warning where its transcript can hardly be its own."""
+    if sound.transcript:
+        from stepedit_fx.transcripts.fit import misfit, sounding
+
+        heard_s = None
+        if isinstance(sound, Audio):
+            heard_s = sounding(sound.mono(), sound.sample_rate)
+        if why := misfit(sound.transcript, sound.duration_s, heard_s):
+            log.warning("the transcript of %s seems to be another recording's: %s", name, why)
+    return sound

@@ -21,14 +21,14 @@ from stepedit_fx.audio import Samples
 from stepedit_fx.errors import RequestError
 from stepedit_fx.speech import Transcript, Word
 from stepedit_fx.tags import split_words
+from stepedit_fx.transcripts.cutting import RATE, stretches
 from stepedit_fx.transcripts.pronunciation import pronunciations
 from stepedit_fx.transcripts.recognition import heard_words, likeness
 from stepedit_fx.transcripts.sphinx import (
     FRAME_S,
-    RATE,
+    MAX_STRETCH_S,
     open_decoder,
     search,
-    stretches,
     to_model_rate,
 )
 from stepedit_fx.transcripts.spoken import spoken_words
@@ -73,7 +73,7 @@ def align(transcript: Transcript, mono: Samples, rate: int, *, trust: bool = Fal
         log.warning("only English is aligned; the words are timed in proportion")
         return timed(replace(transcript, words=()), mono, rate)
     sound = to_model_rate(mono, rate)
-    spans = stretches(sound)
+    spans = stretches(sound, MAX_STRETCH_S)
     understood = [] if trust and len(spans) == 1 else heard_words(mono, rate)
     parts = _shared_out(transcript.text, words, spans, understood)
     if not trust:

@@ -37,7 +37,7 @@ def from_cues(path: Path, cues: list[Cue]) -> Transcript:
         _check_times(path, cue, following)
         end_s = min(cue.end_s, following.start_s) if following else cue.end_s
         said = clean(cue.text)
-        text = _join(text, said)
+        text = join_texts(text, said)
         words += _spread(split_words(said), cue.start_s, end_s)
     return Transcript(text, words=tuple(words))
 
@@ -72,8 +72,8 @@ def clean(text: str) -> str:
     return " ".join(_NOTE.sub(" ", text).split())
 
 
-def _join(text: str, more: str) -> str:
-    # Chinese and Japanese put no space between words.
+def join_texts(text: str, more: str) -> str:
+    """One text after another; Chinese and Japanese put no space between words."""
     tight = not text or not more or (_CJK.match(text[-1]) and _CJK.match(more[0]))
     return text + ("" if tight else " ") + more
 

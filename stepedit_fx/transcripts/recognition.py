@@ -12,12 +12,12 @@ from typing import Any
 
 from stepedit_fx.audio import Samples
 from stepedit_fx.speech import Word
+from stepedit_fx.transcripts.cutting import RATE, stretches
 from stepedit_fx.transcripts.sphinx import (
     FRAME_S,
-    RATE,
+    MAX_STRETCH_S,
     open_decoder,
     search,
-    stretches,
     to_model_rate,
 )
 from stepedit_fx.transcripts.spoken import spoken_words
@@ -61,7 +61,7 @@ def heard_words(mono: Samples, rate: int) -> list[Word]:
     sound = to_model_rate(mono, rate)
     decoder = open_decoder()
     words: list[Word] = []
-    for first, end in stretches(sound):
+    for first, end in stretches(sound, MAX_STRETCH_S):
         if search(decoder, sound[first:end]):
             words += _said(decoder.seg(), first / RATE)
     return words

@@ -5,15 +5,14 @@ Its US English model comes in the wheel (extra `[align]`), so nothing is downloa
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from stepedit_fx.audio import Samples
 from stepedit_fx.errors import RequestError
+from stepedit_fx.transcripts.cutting import RATE
 
-RATE = 16_000  # of the bundled model
 FRAME_S = 0.01
 # Long enough to find words by their neighbours; short enough that features, which are normalized
 # over each, follow a change of room, and that what cannot be aligned is little.
@@ -68,21 +67,3 @@ def search(decoder: Any, sound: Samples) -> bool:
     decoder.process_raw(pcm, full_utt=True)
     decoder.end_utt()
     return decoder.hyp() is not None
-
-
-def stretches(sound: Samples) -> list[tuple[int, int]]:
-    """Samples first..end of runs of at most MAX_STRETCH_S, cut where it is quiet for longest.
-
-    sound: (frames,) at RATE. Where nothing pauses the quietest place in reach is taken.
-    """
-    longest, hop = round(MAX_STRETCH_S * RATE), round(0.05 * RATE)
-    edges = [0]
-    while len(sound) - edges[-1] > longest:
-        near = sound[edges[-1] + longest // 2 : edges[-1] + longest]
-        power = np.square(near[: len(near) // hop * hop].reshape(-1, hop)).mean(axis=1)
-        # A pause is long as well as quiet: the mean over 0.3 s finds its middle.
-        quiet = np.convolve(10 * np.log10(power + 1e-9), np.ones(7) / 7, "valid")
-        middle = int(np.argmin(quiet)) + 3
-        edges.append(edges[-1] + longest // 2 + middle * hop + hop // 2)
-    edges.append(len(sound))
-    return list(pairwise(edges))
