@@ -148,10 +148,11 @@ def placed(
 
 def as_loud(audio: Audio, loudness: float) -> Audio:
     """The audio at a loudness in LUFS, by one gain; what was put in does not count."""
-    heard = audio.samples.copy()
+    is_heard = np.ones(audio.frames, np.bool_)
     for (there, first), (still, end) in pairwise(audio.time_map):
         if still == there:
-            heard[:, round(first * audio.sample_rate) : round(end * audio.sample_rate)] = 0
+            is_heard[round(first * audio.sample_rate) : round(end * audio.sample_rate)] = False
+    heard = audio.samples if is_heard.all() else audio.samples[:, is_heard]
     missing = loudness - loudness_lufs(heard, audio.sample_rate)
     if not np.isfinite(missing) or abs(missing) < SAME_LU:
         return audio
@@ -175,7 +176,7 @@ def fitted(audio: Audio, frames: int, length: Length) -> Audio:
     wanted = int(np.clip(audio.frames, least, most))
     if wanted == audio.frames:
         return audio
-    return _laid(audio, [_Span(0, audio.frames, wanted)])
+    return _laid(audio, [_Span(0, audio.frames, wanted, is_even=False)])
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ class _Span:
     first: int
     end: int
     length: int
+    is_even: bool = True  # or pauses stretch before speech
 
     @property
     def now(self) -> int:
@@ -256,7 +258,9 @@ def _stretched(audio: Audio, span: _Span, half: int) -> tuple[Samples, list[tupl
 
     context = window(audio.sample_rate)
     stretch = np.ones(span.now + 2 * context)
-    inner = _elastic(audio.samples[:, span.first : span.end], audio.sample_rate, span.length)
+    inner = np.full(span.now, span.length / span.now)
+    if not span.is_even:
+        inner = _elastic(audio.samples[:, span.first : span.end], audio.sample_rate, span.length)
     stretch[context:-context] = inner
     source = _around(audio.samples, span.first - context, span.end + context)
     still = np.zeros(len(stretch))
