@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,8 @@ class StageView:
 class TakeView:
     """A take: what became of it, and its stages where it has any.
 
-    source: the recording's path. written: the files there are now. warnings: of the run.
+    source: the recording's path. written: the files there are now. warnings: of the run. tried:
+    where the graph makes several takes of it, all of them as provenance has them, the kept first.
     """
 
     name: str
@@ -51,6 +53,7 @@ class TakeView:
     written: Mapping[str, Path] = field(default_factory=dict)
     transcript: str = ""
     stages: tuple[StageView, ...] = ()
+    tried: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def change(self) -> float:

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from stepedit_fx.audio import Audio, Samples, TimeMap
+from stepedit_fx.timeline import at
 
 # Of two stretches, how much their lengths may differ to be the same sound moved, not stretched.
 STRETCH_TOLERANCE = 1e-4
@@ -92,29 +93,15 @@ def _pieces(before: Audio, after: Audio) -> Iterator[tuple[int, int, int | None]
 
 def _laid(before: Audio, after: Audio) -> Iterator[tuple[float, float, float, float]]:
     """Spans (start, end) in `before` with their start and end in `after`, in seconds."""
-    own = before.time_map or ((0.0, 0.0), (before.duration_s, before.duration_s))
-    its = after.time_map or ((0.0, 0.0), (own[-1][0], own[-1][0]))
-    sources = sorted({s for s, _ in own} | {s for s, _ in its})
-    for a, b in pairwise(sources):
-        yield (*_span(own, a, b), *_span(its, a, b))
+    own, its = before.time_map, after.time_map
+    length_s = own[-1][0] if own else before.duration_s
+    sources = sorted({0.0, length_s, *(s for s, _ in own), *(s for s, _ in its)})
+    for start_s, end_s in pairwise(sources):
+        yield (*_span(own, start_s, end_s), *_span(its, start_s, end_s))
 
 
-def _span(knots: TimeMap, start_s: float, end_s: float) -> tuple[float, float]:
-    """Where a span of the source between two neighbouring knots is heard.
-
-    At a jump (two knots at one second of the source: something was put in) a span starts after
-    it and ends before it.
+def _span(time_map: TimeMap, start_s: float, end_s: float) -> tuple[float, float]:
+    """Where a span of the recording is heard: after what was put in where it begins, and before
+    what was put in where it ends.
     """
-    return _at(knots, start_s, is_after=True), _at(knots, end_s, is_after=False)
-
-
-def _at(knots: TimeMap, second: float, *, is_after: bool) -> float:
-    here = [k for k in knots if k[0] == second]
-    if here:
-        return here[-1 if is_after else 0][1]
-    sources, heard = np.array(knots).T
-    if second > sources[-1]:
-        return float(heard[-1] + second - sources[-1])
-    if second < sources[0]:
-        return float(heard[0] + second - sources[0])
-    return float(np.interp(second, sources, heard))
+    return at(time_map, start_s), at(time_map, end_s, is_end=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from stepedit_fx.audio import Audio, Sound, TimeMap
+from stepedit_fx.timeline import at
 
 # Of a recording. Six stages of it at 24 kHz are some 20 MB of page.
 EXCERPT_S = 120.0
@@ -18,7 +17,7 @@ def start_of(sound: Sound, source_s: float = EXCERPT_S) -> Audio:
     Words that have no times are all kept, as nobody knows which of them are said.
     """
     is_whole = sound.time_map[-1][0] <= source_s if sound.time_map else False
-    length_s = sound.duration_s if is_whole else _heard_at(sound.time_map, source_s)
+    length_s = sound.duration_s if is_whole else at(sound.time_map, source_s)
     frames = min(round(length_s * sound.sample_rate), sound.frames)
     said = sound.transcript
     if said.words and frames < sound.frames:
@@ -33,15 +32,8 @@ def start_of(sound: Sound, source_s: float = EXCERPT_S) -> Audio:
     )
 
 
-def _heard_at(time_map: TimeMap, source_s: float) -> float:
-    if not time_map:
-        return source_s
-    sources, heard = np.array(time_map).T
-    return float(np.interp(source_s, sources, heard))
-
-
 def _map_until(time_map: TimeMap, source_s: float) -> TimeMap:
     if not time_map:
         return ()
     inside = tuple(knot for knot in time_map if knot[0] < source_s)
-    return (*inside, (source_s, _heard_at(time_map, source_s)))
+    return (*inside, (source_s, at(time_map, source_s)))

@@ -8,7 +8,7 @@ import html
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -146,8 +146,14 @@ def _take_data(take: TakeView, *, has_sound: bool) -> dict[str, Any]:
         "transcript": _plain(take.transcript),
         "topHz": top_hz_of(take.stages),
         "hasSound": has_sound,
+        "tried": [_tried(trial) for trial in take.tried],
         "stages": [_stage_data(view, take) for view in take.stages],
     }
+
+
+def _tried(trial: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [_plain(word) for word in trial.get("missing_words", ())]
+    return {"number": trial["take"], "score": trial["score"], "missing": missing}
 
 
 def _stage_data(view: StageView, take: TakeView) -> dict[str, Any]:

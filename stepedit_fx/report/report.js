@@ -9,6 +9,7 @@ const PALETTE = 9;
 const colour = (index) => (index === 0 ? 0 : 1 + ((index - 1) % (PALETTE - 1)));
 const F0_STEP_S = 0.01, LOUDNESS_STEP_S = 0.1, LOUDNESS_FIRST_S = 0.2;
 const FADE_S = 0.012;
+const DELTA_PEAK_DB = -12; // to which a delta is raised on request
 const GUTTER = 52; // px left of every picture, for its axis
 
 // --- the clock of the recording and those of the stages ---
@@ -191,7 +192,9 @@ function soundOf(number, isDelta) {
   const shown = isDelta ? stage.delta : stage;
   const source = stageOf(stage.source);
   const match = () => {
-    if (isDelta || !$("match").checked || level(stage) === null || level(source) === null) return 1;
+    if (!$("match").checked) return 1;
+    if (isDelta) return db(clamp(DELTA_PEAK_DB - stage.delta.level, 0, 60)); // what was taken is soft
+    if (level(stage) === null || level(source) === null) return 1;
     const room = stage.figures.true_peak_db === null ? 0 : -stage.figures.true_peak_db;
     return db(Math.min(level(source) - level(stage), Math.max(room, 0)));
   };
@@ -261,6 +264,11 @@ function notes() {
     add(`The recording lasts ${first.wholeLength.toFixed(0)} s; here are its first ` +
       `${first.length.toFixed(0)} s.`, false);
   }
+  take.tried.forEach((trial, rank) => {
+    const lost = trial.missing.length ? `; words not understood any more: ${trial.missing.join(", ")}` : "";
+    const what = rank ? "not kept" : `kept, the best of ${take.tried.length}`;
+    add(`Take ${trial.number}, ${what}: score ${trial.score.toFixed(3)}${lost}.`, false);
+  });
   if (first && !take.hasSound) {
     add("This page was full: it shows this take but does not hold its sound.", false);
   }
@@ -320,7 +328,8 @@ function status() {
     const { gain, share, level: peak } = stage.delta;
     text = `Delta: ${stage.before} less ${stage.id}, which was level-matched by ` +
       `${signed(gain, 1)} dB; peak ${peak.toFixed(1)} dBFS; ` +
-      `${Math.round(100 * share)} % of it runs at one pace and is compared.`;
+      `${Math.round(100 * share)} % of it runs at one pace and is compared.` +
+      (peak < DELTA_PEAK_DB ? ` Match loudness (M) raises it to ${DELTA_PEAK_DB} dBFS.` : "");
   } else if (view.isDelta) {
     text = stage.before ? `No delta for ${stage.id}: ${stage.deltaWhy}.` : "The recording has no delta.";
   }
@@ -423,7 +432,7 @@ function list(column = -1, isDown = true) {
     const th = document.createElement("th");
     th.scope = "col";
     const isSorted = number === column;
-    th.ariaSort = isSorted ? (isDown ? "descending" : "ascending") : "none";
+    th.setAttribute("aria-sort", isSorted ? (isDown ? "descending" : "ascending") : "none");
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = name + (isSorted ? (isDown ? " ▼" : " ▲") : "");

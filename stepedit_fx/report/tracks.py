@@ -113,7 +113,7 @@ def grey_png(grey: NDArray[np.uint8]) -> bytes:
     differences = np.diff(grey, axis=0, prepend=np.zeros((1, columns), np.uint8))
     lines = np.concatenate([np.full((rows, 1), 2, np.uint8), differences], axis=1)
     head = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in chunks

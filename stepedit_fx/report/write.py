@@ -11,6 +11,7 @@ from stepedit_fx.atomic import atomic_write
 from stepedit_fx.batch import Item, caught_warnings
 from stepedit_fx.errors import StepEditError
 from stepedit_fx.graph import Graph
+from stepedit_fx.graph.best import seeded
 from stepedit_fx.graph.outputs import output_paths
 from stepedit_fx.provenance import GraphSource
 from stepedit_fx.report.checks import Listener
@@ -80,10 +81,11 @@ def _view(
     name = str(take.folder / take.path.name) if take.path else graph.name
     if item.state == "failed":
         return TakeView(name, take.path, item.state, item.error, item.warnings)
+    kept = int(item.tried[0]["take"]) if item.tried else 1
     try:
         with caught_warnings():  # the run has told them, and the page finds its own
             stages = render_stages(
-                graph,
+                seeded(graph, kept),
                 take.path,
                 store=store,
                 engine=graph.open_engine(),
@@ -97,4 +99,6 @@ def _view(
         told = f"it was rendered, but its stages cannot be shown: {error}"
         return TakeView(name, take.path, item.state, told, item.warnings)
     words = next((s.audio.transcript.text for s in stages if s.audio.transcript), "")
-    return TakeView(name, take.path, item.state, "", item.warnings, written, words, views)
+    return TakeView(
+        name, take.path, item.state, "", item.warnings, written, words, views, item.tried
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -16,7 +17,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stepedit_fx.audio import Audio
+from stepedit_fx.batch import run_batch
 from stepedit_fx.cli.app import app
+from stepedit_fx.files import read_audio
+from stepedit_fx.graph.best import seeded
 from stepedit_fx.provenance import GraphSource
 from stepedit_fx.report import write_report
 from stepedit_fx.report.checks import Listener
@@ -24,7 +28,9 @@ from stepedit_fx.report.collect import TakeView, view_stages
 from stepedit_fx.report.excerpt import start_of
 from stepedit_fx.report.page import Page, flac_of
 from stepedit_fx.report.stages import Stage, render_stages
+from stepedit_fx.report.tracks import peaks_of
 from stepedit_fx.store import Store
+from stepedit_fx.takes import find_takes
 from tests.report.conftest import HOSTILE, HOSTILE_WORDS, Made
 
 
@@ -51,8 +57,6 @@ def test_every_take_is_in_it_with_its_stages(made: Made) -> None:
 
 def test_its_last_stage_is_what_was_written(made: Made) -> None:
     """Judging another sound than the file's would be worse than judging none."""
-    from stepedit_fx.files import read_audio
-
     graph = made.graph_source.graph()
     stages = render_stages(
         graph, made.takes[1].path, store=made.store, engine=graph.open_engine(), index=2
@@ -275,3 +279,21 @@ def test_the_start_of_a_long_take_is_the_same_moment_in_every_stage(
     assert start.duration_s == pytest.approx(np.interp(until_s, sources, heard), abs=2e-3)
     assert start.time_map[-1][0] == pytest.approx(min(until_s, sources[-1]))
     assert start.time_map[-1][1] == pytest.approx(start.duration_s, abs=2e-3)
+
+
+def test_of_several_takes_the_kept_one_is_shown(tmp_path: Path, short_clip: Path) -> None:
+    """The stages must be those of the file that was written, and the others be told."""
+    text = "name: t\ntakes: 3\nchain: [{style: whisper}]\n"
+    graph_source = GraphSource(text=text, file="t.yaml", folder=tmp_path)
+    takes, store = find_takes([str(short_clip)]), Store.in_memory()
+    summary = run_batch(graph_source, takes, out_dir=tmp_path, store=store, jobs=1)
+    (item,) = summary.items
+    report = tmp_path / "report.html"
+    write_report(report, graph_source, takes, summary.items, out_dir=tmp_path, store=store)
+    take = block(report.read_text("utf-8"), "take-0")
+    assert [trial["number"] for trial in take["tried"]] == [trial["take"] for trial in item.tried]
+    kept = seeded(graph_source.graph(), item.tried[0]["take"])
+    stages = render_stages(kept, short_clip, store=store, engine=kept.open_engine())
+    there = read_audio(item.outputs[0])
+    np.testing.assert_allclose(stages[-1].audio.samples, there.samples, atol=2**-23)
+    assert take["stages"][-1]["peaks"] == base64.b64encode(peaks_of(there.mono())).decode()
