@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -101,6 +102,15 @@ class Voice:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arrays", read_only(self.arrays))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the arrays are in this process; those a worker holds come when looked at."""
+        return True
+
+    def keep_in(self, folder: Path, max_bytes: int) -> bool:
+        """Have whoever holds a voice that is not here write it into a store; False if nobody."""
+        return False
 
     @cached_property
     def digest(self) -> str:

@@ -73,6 +73,8 @@ ENGINES: Mapping[str, tuple[str, str]] = {
 
 
 _asked: ContextVar[Callable[[], bool]] = ContextVar("asked", default=lambda: False)
+_urgent: ContextVar[bool] = ContextVar("urgent", default=False)
+_told: ContextVar[Callable[[int], None]] = ContextVar("told", default=lambda tokens: None)
 
 
 @contextmanager
@@ -91,6 +93,43 @@ def cancelled_by(asked: Callable[[], bool]) -> Iterator[None]:
 def is_cancelled() -> bool:
     """Whether whoever asked for the engine's work wants it no more."""
     return _asked.get()()
+
+
+@contextmanager
+def asked_for(
+    cancelled: Callable[[], bool], *, is_urgent: bool, progress: Callable[[int], None]
+) -> Iterator[None]:
+    """Inside, an engine knows all that whoever asked wants it to know.
+
+    is_urgent: somebody waits to hear it. progress: told how many tokens there are so far.
+    """
+    urgency, telling = _urgent.set(is_urgent), _told.set(progress)
+    try:
+        with cancelled_by(cancelled):
+            yield
+    finally:
+        _told.reset(telling)
+        _urgent.reset(urgency)
+
+
+@contextmanager
+def urgently() -> Iterator[None]:
+    """Inside, an engine that others use too does this first."""
+    token = _urgent.set(True)
+    try:
+        yield
+    finally:
+        _urgent.reset(token)
+
+
+def is_urgent() -> bool:
+    """Whether somebody waits to hear the result."""
+    return _urgent.get()
+
+
+def tell_progress(tokens: int) -> None:
+    """Tell whoever asked how many tokens there are so far."""
+    _told.get()(tokens)
 
 
 def engine_class(kind: str) -> type[Engine]:

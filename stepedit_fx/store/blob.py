@@ -68,7 +68,8 @@ Pieces = list[bytes | memoryview]
 def check(value: object) -> None:
     """Raise TypeError unless ``value`` is Audio or Speech, its arrays of plain numbers or text."""
     if isinstance(value, Speech):
-        for name, array in (*value.codes.items(), *value.voice.arrays.items()):
+        voice = value.voice.arrays.items() if value.voice.is_here else ()
+        for name, array in (*value.codes.items(), *voice):
             _check_kept(name, array)
     elif not isinstance(value, Audio):
         raise TypeError(f"the store keeps Audio and Speech, not {type(value).__name__}")
@@ -243,5 +244,7 @@ def size_bytes(value: Audio | Speech | Voice) -> int:
     """Bytes of the value's own arrays; a speech's voice is not counted."""
     if isinstance(value, Audio):
         return value.samples.nbytes
+    if isinstance(value, Voice) and not value.is_here:
+        return 0
     arrays = value.arrays if isinstance(value, Voice) else value.codes
     return sum(array.nbytes for array in arrays.values())

@@ -239,7 +239,7 @@ class Store:
             return
         try:
             if isinstance(value, Speech):
-                self._write(value.voice.digest, value.voice)  # first: a speech refers to it
+                self._save_voice(value.voice)  # first: a speech refers to it
             self._write(key, value)
         except (WriteError, StoreError) as error:
             with self._lock:
@@ -248,6 +248,25 @@ class Store:
                 logger.warning("results are no longer kept on disk: %s", error)
             return
         self._touch(key, value)
+
+    def put_voice(self, voice: Voice) -> bool:
+        """Keep a voice on disk for a speech to refer to; False where it cannot be."""
+        if self._folder is None or not self._writing:
+            return False
+        try:
+            self._write(voice.digest, voice)
+        except (WriteError, StoreError) as error:
+            logger.warning("a voice is not kept on disk: %s", error)
+            return False
+        return True
+
+    def _save_voice(self, voice: Voice) -> None:
+        folder = self._folder
+        assert folder is not None
+        if voice.is_here or folder.has(voice.digest):
+            self._write(voice.digest, voice)
+        elif not voice.keep_in(folder.path, folder.max_bytes):
+            self._write(voice.digest, voice)  # fetched for it
 
     def _write(self, key: str, value: Audio | Speech | Voice) -> None:
         assert self._folder is not None

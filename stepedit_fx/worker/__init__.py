@@ -1,0 +1,1 @@
+"""One process owns the model; runs, sessions and scripts on this machine share it."""

@@ -1,0 +1,65 @@
+"""The worker process: `python -m stepedit_fx.worker.process SOCKET`, settings on standard input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from stepedit_fx.engines.base import open_engine
+from stepedit_fx.errors import StepEditError
+from stepedit_fx.worker.locks import held
+from stepedit_fx.worker.server import Patience, Server
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_VARIABLE = "STEPEDIT_WORKER_PATIENCE"  # "release,end,hang" in seconds
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    path = Path(sys.argv[1])
+    settings = json.loads(sys.stdin.read())
+    with held(path.with_suffix(".lock"), wait=False) as first:
+        if not first:
+            return 0  # another is there already, and whoever wants one will find it
+        try:
+            return _serve(path, settings)
+        except StepEditError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+
+
+def _serve(path: Path, settings: dict[str, object]) -> int:
+    engine = open_engine(**settings)  # type: ignore[arg-type]
+    path.unlink(missing_ok=True)  # a dead worker's: the lock is ours
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        mask = os.umask(0o177)  # only this user may connect
+        try:
+            listener.bind(os.fspath(path))
+        finally:
+            os.umask(mask)
+        listener.listen(128)
+        server = Server(engine, listener, _patience())
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: server.stop())
+        try:
+            server.run()
+        finally:
+            path.unlink(missing_ok=True)
+    # Threads of jobs and of the engine may be in the middle of something that nobody wants.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _patience() -> Patience:
+    told = os.environ.get(PATIENCE_VARIABLE)
+    return Patience(*map(float, told.split(","))) if told else Patience()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
