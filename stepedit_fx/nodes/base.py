@@ -205,7 +205,9 @@ class EditNode(Node):
             )
         edit = self.edit()
         made = context.engine.edit([inputs[0] for inputs in batch], [edit] * len(batch))
-        return [_released(take) for take in made] if _is_about_loudness(edit) else list(made)
+        # What stays in part as it was must not be moved by one gain for the whole.
+        is_free = _is_about_loudness(edit) or any(not strength for _, strength in edit.strengths)
+        return [_released(take) for take in made] if is_free else list(made)
 
     def _keyframes(self) -> dict[str, Keyframes]:
         """The fields that change over time."""

@@ -16,7 +16,6 @@ from scipy.ndimage import median_filter
 
 from stepedit_fx.audio import Audio, Samples, TimeMap
 from stepedit_fx.engines.parametric.curves import smooth
-from stepedit_fx.engines.parametric.stretch import change_pitch_and_time, window
 from stepedit_fx.engines.parametric.timbre import (
     Spectra,
     change_timbre,
@@ -26,6 +25,7 @@ from stepedit_fx.engines.parametric.timbre import (
 )
 from stepedit_fx.measures import FRAME_S, track_f0
 from stepedit_fx.speech import Transcript, Word
+from stepedit_fx.stretch import change_pitch_and_time, window
 
 Floats = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ def _moved(
     if moves:  # it was moved by reading faster or slower, which took the formants along
         back = {"formant_ln": -pitch_st * (np.log(2) / 12)}
         clock_s = np.arange(count) / rate
-        out = change_timbre(out, rate, clock_s, back, heard, np.random.default_rng(0))
+        return change_timbre(out, rate, clock_s, back, heard, np.random.default_rng(0))
     return out
 
 

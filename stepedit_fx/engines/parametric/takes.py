@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from stepedit_fx.audio import Audio
+from stepedit_fx.audio import Audio, Samples, TimeMap
 from stepedit_fx.engines.parametric.analysis import Analysis, analyse, analysis_of
 from stepedit_fx.engines.parametric.apply import amounts_of, apply_recipe, shares_of
 from stepedit_fx.engines.parametric.curves import LIMITS, Curve, limited
@@ -21,11 +21,13 @@ from stepedit_fx.engines.parametric.recipes import Recipe
 from stepedit_fx.engines.parametric.render import Renderer
 from stepedit_fx.engines.parametric.sounds import MAKERS, ROOM_S, make_sound, place_sound
 from stepedit_fx.errors import EngineError
+from stepedit_fx.loudness import loudness_lufs
 from stepedit_fx.measures import FRAME_S
 from stepedit_fx.speech import Edit, Place, Speech, Transcript
-from stepedit_fx.tags import Sound, parse_sounds, split_words
-from stepedit_fx.timeline import moved
+from stepedit_fx.tags import Sound, is_about_loudness, parse_sounds, split_words
+from stepedit_fx.timeline import inverse, moved
 
+MOST_EVENED_DB = 12.0
 SAME_WORDS = 0.5  # below this likeness a text is not this recording's
 
 
@@ -59,6 +61,9 @@ def edit(take: Speech, edit: Edit, recipes: Mapping[str, Recipe]) -> Speech:
         codes |= curves
         touched = codes.get("touched", np.zeros(analysis.frames, np.bool_))
         codes["touched"] = touched | (amounts > 0)
+        if not amounts.all() and not any(is_about_loudness(edit.kind, v) for v in recipes):
+            even = codes.get("even", np.zeros(analysis.frames))
+            codes["even"] = np.minimum(even + amounts, 1.0)
     # One seed for the whole take: that of all its edits so far, in order.
     before = int(codes["seed"][0]) if "seed" in codes else 0
     codes["seed"] = np.array([(before * 1000003 + edit.seed + 1) % 2**31], np.int64)
@@ -82,8 +87,36 @@ def decode(take: Speech) -> Audio:
     seed = int(take.codes["seed"][0])
     samples = Renderer.of(analysis, curves, seed).render(pieces)
     moves = time_map(pieces, curves, analysis)
+    if "even" in take.codes:
+        samples = _evened(samples, analysis, take.codes["even"], moves)
     words = moved(take.transcript, moves)
     return Audio(samples, rate, take.place.start_s, words, time_map=moves)
+
+
+def _evened(samples: Samples, analysis: Analysis, amounts: np.ndarray, moves: TimeMap) -> Samples:
+    """Output samples with what was edited as loud as it was, where only a part was edited.
+
+    amounts: how much of it is an edit that is not about loudness, per frame of the source; the
+    gain goes with it, so that what is left alone keeps its level. One gain for the whole, as
+    decode makes it of a take that is edited throughout, would move that too.
+    """
+    rate = analysis.rate
+    frames = np.arange(len(amounts))
+    hop = rate * FRAME_S
+    before = np.interp(np.arange(analysis.samples.shape[1]) / hop, frames, amounts)
+    source_s = np.arange(samples.shape[1]) / rate
+    if moves:
+        here, there = np.array(inverse(moves)).T
+        source_s = np.interp(source_s, here, there)
+    after = np.interp(source_s / FRAME_S, frames, amounts)
+    was = loudness_lufs(analysis.samples[:, before > 0], rate)
+    now = loudness_lufs(samples[:, after > 0], rate)
+    if not np.isfinite(was - now):
+        return samples
+    gain_db = (was - now) / float(after[after > 0].mean())
+    gain_db = float(np.clip(gain_db, -MOST_EVENED_DB, MOST_EVENED_DB))
+    gain: Samples = np.power(10, gain_db * after / 20).astype(np.float32)
+    return samples * gain
 
 
 def _edges(take: Speech) -> list[int]:
