@@ -49,6 +49,13 @@ SayOption = Annotated[
     list[str] | None,
     typer.Option(metavar="TEXT", help='Sounds in their place: "Well, [Sigh] you came."'),
 ]
+CloneOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT",
+        help="New words in the voice of IN: a sketch on the parametric engine, real on step-audio.",
+    ),
+]
 PresetOption = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="All steps of a preset; `presets` lists.")
 ]
@@ -73,6 +80,7 @@ def edit(
     style: StyleOption = None,
     speed: SpeedOption = None,
     say: SayOption = None,
+    clone: CloneOption = None,
     denoise: Annotated[bool, typer.Option("--denoise", help="Take background noise away.")] = False,
     vad: Annotated[bool, typer.Option("--vad", help="Take silent portions away.")] = False,
     preset: PresetOption = None,
@@ -95,6 +103,7 @@ def edit(
         "style": style,
         "speed": speed,
         "say": say,
+        "clone": clone,
         "denoise": denoise,
         "vad": vad,
         "preset": preset,
@@ -175,6 +184,8 @@ def _links(
             yield {name: {"value": tag, **common, **own}}
         elif name == "say":
             yield {"paralinguistic": {"text": value.replace("${", "$${"), **common}}
+        elif name == "clone":
+            yield {"clone": {"text": value.replace("${", "$${")}}
         elif name == "effect":
             yield {"effects": [_effect(value)]}
         elif name == "preset":

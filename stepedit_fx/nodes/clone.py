@@ -10,7 +10,11 @@ from stepedit_fx.speech import Edit, Speech
 
 
 class Clone(Node):
-    """Say new words in the voice of the recording that flows in."""
+    """Say new words in the voice of the recording that flows in (parametric: a sketch).
+
+    The parametric engine says them with espeak-ng, moved to the recording's pitch, pace and
+    spectrum; the step-audio engine clones the voice.
+    """
 
     kind = "clone"
     takes = Speech

@@ -46,8 +46,9 @@ def save_tiny_whisper(folder: Path, *, has_heads: bool = True) -> Path:
         eos_token="<|endoftext|>",
         pad_token="<|endoftext|>",
     )
-    tokenizer.add_special_tokens({"additional_special_tokens": specials[1 : 9 + 2]})
-    tokenizer.add_tokens(specials[11:])
+    named = next(n for n, special in enumerate(specials) if special == "<|0.00|>")
+    tokenizer.add_special_tokens({"additional_special_tokens": specials[1:named]})
+    tokenizer.add_tokens(specials[named:])
     found = tokenizer.convert_tokens_to_ids(specials)
     assert found == [ids[s] for s in specials], "special tokens are where Whisper has them"
     tokenizer.save_pretrained(folder)
@@ -81,7 +82,6 @@ def save_tiny_whisper(folder: Path, *, has_heads: bool = True) -> Path:
         is_multilingual=True,
         lang_to_id={token: ids[token] for token in LANGUAGES.values()},
         task_to_id={"translate": ids["<|translate|>"], "transcribe": ids["<|transcribe|>"]},
-        suppress_tokens=[*range(0, 65), *range(91, 97), *range(123, len(letters))][:0],
         return_timestamps=True,
         max_length=40,
         **({"alignment_heads": [[0, 0], [0, 1]]} if has_heads else {}),

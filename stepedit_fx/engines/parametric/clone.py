@@ -63,8 +63,8 @@ def clone(reference: Speech, edit: Edit) -> Speech:
     rate = reference.place.sample_rate
     model = analysis_of(reference.voice, rate)
     text, language = _worded(edit.text, reference.transcript.language)
-    log.warning(SKETCH)
     take = _spoken(text, language, model, rate)
+    log.warning(SKETCH)
     for _ in range(PASSES):
         take = _moved(take, model)
     heard = work.decode(take)
