@@ -68,6 +68,8 @@ def plan(
             typer.echo(f"{step.id} -> {step.path}")
     if made.estimate_s is not None:
         typer.echo(f"About {_seconds(made.estimate_s)} of work in all.")
+    if made.is_long:
+        typer.echo("Long: it is cut at pauses, and segments that are stored are not done again.")
     if has_all(made):
         typer.echo("Every output is up to date: `run` would leave it so, unless with --force.")
     if not made.recordings:

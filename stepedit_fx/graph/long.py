@@ -266,8 +266,9 @@ class _LongRun:
     def _do_step(self, step: PlannedStep, jobs: Sequence[_Job]) -> None:
         """One step on segments for which it is the same."""
         todo = [job for job in jobs if not job.is_left]
-        if not todo or self._is_stopping():
+        if not todo:
             return
+        self._stop_if_cancelled()
         inputs = [[job.values[s] for s in job.steps[step.id].sources] for job in todo]
         start = time.perf_counter()
         try:
@@ -313,7 +314,7 @@ class _LongRun:
         return self.stopping or self.watch.cancelled()
 
     def _stop_if_cancelled(self) -> None:
-        if self.watch.cancelled():
+        if self._is_stopping():
             raise Cancelled("the run was cancelled", remedy="Nothing half-made was kept.")
 
 
