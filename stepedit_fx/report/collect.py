@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from stepedit_fx.audio import Audio
+from stepedit_fx.nodes.effects import Effects
+from stepedit_fx.nodes.mix import Mix
 from stepedit_fx.report.checks import Listener, faults_of, told_of
 from stepedit_fx.report.delta import Delta, delta_of
 from stepedit_fx.report.figures import change, figures_of
@@ -67,6 +69,7 @@ def view_stages(stages: Sequence[Stage], listener: Listener) -> tuple[StageView,
     by_id = {stage.id: stage for stage in stages}
     sources = {stage.id: _source_of(stage, by_id) for stage in stages}
     figures = {stage.id: figures_of(stage.audio) for stage in stages}
+    spoken = _last_spoken(stages, by_id)
     top_hz = _top_hz(stages)
     top_db = max((_top_db(stage.audio) for stage in stages if not stage.before), default=0.0)
     views = []
@@ -80,7 +83,7 @@ def view_stages(stages: Sequence[Stage], listener: Listener) -> tuple[StageView,
                 figures[stage.id],
                 change(figures[source.id], figures[stage.id]),
                 tracks_of(stage.audio, top_hz=top_hz, top_db=top_db),
-                tuple(_warnings(stage, by_id, source, listener)),
+                tuple(_warnings(stage, by_id, source, listener if stage.id in spoken else None)),
                 delta,
                 why,
             )
@@ -124,16 +127,29 @@ def _delta(before: Stage | None, stage: Stage) -> tuple[Delta | None, str]:
     return delta, ""
 
 
+def _last_spoken(stages: Sequence[Stage], by_id: Mapping[str, Stage]) -> set[str]:
+    """The stages that are listened to for words: of each output the last one before effects, as
+    a room around the voice is more than the ear takes.
+    """
+    found = set()
+    for stage in stages:
+        if stage.writes:
+            while stage.before and stage.kind in (Effects.kind, Mix.kind):
+                stage = by_id[stage.before]
+            found.add(stage.id)
+    return found
+
+
 def _warnings(
-    stage: Stage, by_id: Mapping[str, Stage], source: Stage, listener: Listener
+    stage: Stage, by_id: Mapping[str, Stage], source: Stage, listener: Listener | None
 ) -> list[str]:
     if not stage.before:
         return told_of(stage.audio)
     faults = faults_of(source.audio, by_id[stage.before].audio, stage.audio)
     transcript = source.audio.transcript
-    if stage.writes and listener.takes(transcript, source.audio):
+    if listener and listener.takes(transcript, source.audio):
         lost = listener.vanished(transcript, source.audio, stage.audio)
         if lost:
             words = ", ".join(f"'{word}'" for word in lost[:12])
-            faults.append(f"words that were understood before and are not now: {words}")
+            faults.append(f"a rough ear does not understand these words any more: {words}")
     return faults

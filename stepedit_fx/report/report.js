@@ -633,13 +633,16 @@ function drawCurves(id, units, [low, high], toUnit, ticks, curveOf) {
     p.to.lineWidth = number === view.chosen ? 2.5 : 1.3;
     p.to.setLineDash(number === view.chosen ? [] : [[], [6, 3], [2, 2], [8, 3, 2, 3]][number % 4]);
     let points = [];
+    let before = -Infinity;
     values.forEach((value, k) => {
-      if (isThere(value)) {
-        points.push([p.x(toAxis(sound, first + k * step)), p.y(clamp(value, low, high))]);
-      } else if (points.length) {
+      const second = toAxis(sound, first + k * step);
+      // A curve ends where there is none, and where something was cut.
+      if ((!isThere(value) || second - before > 3 * step) && points.length) {
         line(p.to, points);
         points = [];
       }
+      if (isThere(value)) points.push([p.x(second), p.y(clamp(value, low, high))]);
+      before = second;
     });
     if (points.length) line(p.to, points);
   }
