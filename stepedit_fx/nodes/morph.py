@@ -9,12 +9,13 @@ blended, magnitudes on the decibel scale, with the phases of the nearer one alon
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from stepedit_fx.audio import Audio, Samples, TimeMap
+from stepedit_fx.audio import Audio, Samples
 from stepedit_fx.engines.parametric.curves import smooth
 from stepedit_fx.engines.parametric.timbre import (
     Spectra,
@@ -26,6 +27,7 @@ from stepedit_fx.engines.parametric.timbre import (
 from stepedit_fx.measures import FRAME_S, track_f0
 from stepedit_fx.speech import Transcript, Word
 from stepedit_fx.stretch import change_pitch_and_time, window
+from stepedit_fx.timeline import at
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +37,7 @@ MAX_APART_ST = 7.0  # further from the usual distance of the two pitches is an o
 # no pitch between them.
 LEAST_VOICED = 0.4
 MAX_SPREAD_ST = 3.0
+AROUND_STEP_S = 0.06  # of what is put in, which lies in a pause
 LEAST_ST = 0.02  # less is not heard, and not worth a pass
 BLOCK_S = 20.0  # of spectra at a time: hours fit in memory
 FLOOR = 1e-7  # of magnitudes, some way below 24 bits
@@ -69,18 +72,21 @@ def between(lower: Audio, upper: Audio, share: float) -> Audio:
     )
 
 
-def map_of(audio: Audio, source_duration_s: float) -> TimeMap:
-    """An audio's time map, the straight one where it has none."""
-    return audio.time_map or ((0.0, 0.0), (source_duration_s, audio.duration_s))
-
-
 def _knots(lower: Audio, upper: Audio) -> tuple[Floats, Floats, Floats]:
-    """Moments of the source, and when they are heard in either."""
-    ends = [a.time_map[-1][0] for a in (lower, upper) if a.time_map]
+    """Moments of the source, and when they are heard in either.
+
+    Where one of the two has something put in (a pause made longer), the other's pause there is
+    stretched: all of it comes from the moments around.
+    """
+    maps = [audio.time_map for audio in (lower, upper)]
+    ends = [time_map[-1][0] for time_map in maps if time_map]
     end_s = max(ends, default=lower.duration_s)
-    maps = [np.array(map_of(a, end_s)) for a in (lower, upper)]
-    source_s = np.unique(np.concatenate([m[:, 0] for m in maps]))
-    first, second = (np.interp(source_s, m[:, 0], m[:, 1]) for m in maps)
+    seconds = {0.0, end_s, *(second for time_map in maps for second, _ in time_map)}
+    steps = {a for time_map in maps for (a, _), (b, _) in pairwise(time_map) if a == b}
+    kept = {s for s in seconds if all(abs(s - step) > AROUND_STEP_S for step in steps)}
+    kept |= {step + side for step in steps for side in (-AROUND_STEP_S, AROUND_STEP_S)}
+    source_s = np.array(sorted({0.0, end_s} | {s for s in kept if 0 < s < end_s}))
+    first, second = (np.array([at(m, float(s)) for s in source_s]) for m in maps)
     return source_s, first, second
 
 
