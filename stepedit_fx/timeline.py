@@ -171,12 +171,14 @@ def fitted(audio: Audio, frames: int, length: Length) -> Audio:
     if length == "lock" and abs(audio.frames - frames) <= SLIP_S * audio.sample_rate:
         return audio.with_samples(_around(audio.samples, 0, frames))
     if length == "lock":
-        return _laid(audio, _home(audio, frames))
+        spans = _home(audio, frames)
+        # Where too little time is left for some stretch, all of it has to give.
+        return _laid(audio, spans if all(map(_is_near_enough, spans)) else _whole(audio, frames))
     least, most = np.ceil(frames * (1 - length)), np.floor(frames * (1 + length))
     wanted = int(np.clip(audio.frames, least, most))
     if wanted == audio.frames:
         return audio
-    return _laid(audio, [_Span(0, audio.frames, wanted, is_even=False)])
+    return _laid(audio, _whole(audio, wanted))
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,14 @@ class _Span:
     @property
     def now(self) -> int:
         return self.end - self.first
+
+
+def _whole(audio: Audio, length: int) -> list[_Span]:
+    return [_Span(0, audio.frames, length, is_even=False)]
+
+
+def _is_near_enough(span: _Span) -> bool:
+    return span.now == 0 or LEAST <= span.length / span.now <= MOST
 
 
 def _home(audio: Audio, frames: int) -> list[_Span]:
@@ -248,7 +258,7 @@ def _stretched(audio: Audio, span: _Span, half: int) -> tuple[Samples, list[tupl
         return np.zeros((audio.channels, span.length + 2 * half), np.float32), ends
     if span.length == span.now:
         return _around(audio.samples, span.first - half, span.end + half), ends
-    if not LEAST <= span.length / span.now <= MOST:
+    if not _is_near_enough(span):
         raise RequestError(
             f"{span.now / audio.sample_rate:.2f} s cannot be stretched to "
             f"{span.length / audio.sample_rate:.2f} s",

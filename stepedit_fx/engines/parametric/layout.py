@@ -21,6 +21,7 @@ from stepedit_fx.timeline import at, inverse, reduced, simplest
 
 MAX_PIECE_S = 15.0  # bounds what a piece takes while it is rendered
 FASTER = 1.3  # how fast speech may go beside a sound that needs room
+MOST_GIVEN = 0.9  # of any time, however short the recording is
 PAUSE_GIVES = 0.8  # the share of a pause that such a sound may take
 SEARCH_S = 3.0  # how far from the even cut a quieter place is looked for
 
@@ -148,6 +149,8 @@ def borrowed(analysis: Analysis, inserts: Sequence[Insert]) -> Curve:
         need = len(insert.samples) + 2 * insert.room
         missing = (need / analysis.rate) / FRAME_S - (end - first)
         gives[first:end] = 0.0
+        if 0 < gives.sum() < missing:  # a short recording: all of it goes as fast as it takes
+            gives = np.minimum(gives * (1.001 * missing / gives.sum()), MOST_GIVEN - taken)
         before, after = slice(first - 1, None, -1) if first else slice(0, 0), slice(end, -1)
         for side, wanted in ((before, missing / 2), (after, None), (before, None)):
             left = missing if wanted is None else wanted
