@@ -15,22 +15,25 @@ from numpy.typing import NDArray
 from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.speaker import Speaker
 from stepedit_fx.measures import FRAME_S
+from stepedit_fx.speech import Transcript
 from stepedit_fx.tags import Sound, word_spans
+from stepedit_fx.transcripts.timing import timed_by_tracks
 
 Floats = NDArray[np.floating[Any]]
 
 ROOM_S = 0.09  # pause kept before and after a sound
 SNAP_S = 0.4  # a pause this near to the wanted place is the place
 PUNCTUATED_SNAP_S = 1.5  # where the text says that there is one
-VARIED_ST = 1.2  # from seed to seed, of every turn of a contour; under a fourth of the smallest rise
+# From seed to seed, of every turn of a contour; under a fourth of the smallest rise.
+VARIED_ST = 1.2
 
 
 def place_sound(sound: Sound, text: str, analysis: Analysis, word_starts: list[float]) -> int:
     """The frame at which a sound goes in.
 
-    word_starts: seconds at which each word of `text` begins, where known. Otherwise letters are
-    taken to be spread over the syllables, and a pause near by is preferred: any within reach
-    where the text has a comma or a full stop, only a close one inside a phrase.
+    word_starts: seconds at which each word of `text` begins, where known. Otherwise
+    `transcripts.timing` guesses, and a pause near by is preferred: any within reach where the
+    text has a comma or a full stop, only a close one inside a phrase.
     """
     spans = word_spans(text)
     speech = analysis.phrases
@@ -41,9 +44,11 @@ def place_sound(sound: Sound, text: str, analysis: Analysis, word_starts: list[f
         return min(end, analysis.frames - 1)
     if len(word_starts) == len(spans):
         return _quietest(analysis, round(word_starts[sound.before_word] / FRAME_S), 8)
-    # One CJK character is a syllable, which other scripts write with about three letters.
-    weights = [3 if b - a == 1 and ord(text[a]) > 0x2E80 else b - a for a, b in spans]
-    guess = _syllable_time(sum(weights[: sound.before_word]) / sum(weights), analysis)
+    words = timed_by_tracks(
+        Transcript(text), analysis.pauses, analysis.nuclei, analysis.frames
+    ).words
+    between_s = (words[sound.before_word - 1].end_s + words[sound.before_word].start_s) / 2
+    guess = round(between_s / FRAME_S)
     between = text[spans[sound.before_word - 1][1] : spans[sound.before_word][0]]
     reach_s = PUNCTUATED_SNAP_S if between.strip() else SNAP_S
     pauses = [(abs((a + b) / 2 - guess), a, b) for a, b in analysis.inner_pauses]
@@ -51,15 +56,6 @@ def place_sound(sound: Sound, text: str, analysis: Analysis, word_starts: list[f
         _, first, last = min(pauses)
         return (first + last) // 2
     return _quietest(analysis, guess, 15)
-
-
-def _syllable_time(share: float, analysis: Analysis) -> int:
-    """The frame by which this share of the syllables has been spoken."""
-    if len(analysis.nuclei) < 2:
-        return round(share * analysis.frames)
-    edges = (np.array(analysis.nuclei[1:]) + np.array(analysis.nuclei[:-1])) / 2
-    marks = np.concatenate([[analysis.phrases[0][0]], edges, [analysis.phrases[-1][1]]])
-    return round(float(np.interp(share * len(analysis.nuclei), np.arange(len(marks)), marks)))
 
 
 def _quietest(analysis: Analysis, frame: int, reach: int) -> int:
@@ -117,7 +113,7 @@ def _sigh(make: Speaker) -> tuple[Floats, float]:
 
 
 def _laughter(make: Speaker) -> tuple[Floats, float]:
-    """Four to six breathy bursts, five a second, each shorter and lower (Bachorowski et al. 2001)."""
+    """Four to six breathy bursts, five a second, ever shorter, lower (Bachorowski et al. 2001)."""
     bursts = []
     count = int(make.rng.integers(4, 7))
     # Bursts grow shorter and lower at a pace of their own in every laugh.
