@@ -24,8 +24,8 @@ BAR_MB = 600
 BAR_SHARE = 0.06
 HAPPY = "version: 1\nname: long\nchain: [{emotion: happy}]\n"
 UNEDITED = "version: 1\nname: long\nchain: [{emotion: {value: happy, strength: 0}}]\n"
-# In a process of its own: the peak is of this run alone. Not ru_maxrss: that of a new process starts
-# at what its parent holds.
+# In a process of its own: the peak is of this run alone. Not ru_maxrss: that of a new process
+# starts at what its parent holds.
 _RUN = """\
 import sys, time
 from pathlib import Path
