@@ -34,12 +34,12 @@ WEIGHTS: Mapping[str, float] = {
     "change": 2.0,
     "length": 1.0,
     "loudness": 1.0,
-    "clicks": 1.0,
-    "clipping": 1.0,
+    "clicks": 3.0,
+    "clipping": 2.0,
 }
 LOUDNESS_LU = 6.0  # off by this much is as bad as it gets
 CLICK_TIMES = 1.25  # the sharpest step against the source's: up to this nobody hears one
-LEAST_ST, LEAST_RATE_LN = 0.5, 0.05  # changes that a tag is about; less is by the way
+LEAST_ST, LEAST_RATE_LN = 0.5, 0.1  # changes that a tag is about; less is by the way
 # A recognizer that misses this much of the source itself says nothing of what became of it.
 DEAF_SHARE = 0.5
 LONGEST_HEARD_S = 300.0  # recognition takes a third of the length

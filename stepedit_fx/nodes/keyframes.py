@@ -363,7 +363,7 @@ def _core_schema(alone: CoreSchema, check: Callable[[object], str], shapes: bool
     )
 
 
-Strength = Annotated[float | Keyframes, NumberOverTime(0.0, 1.0)]
+Strength = Annotated[float | Keyframes, NumberOverTime(0, 1)]
 Tag = Annotated[str | Keyframes, TagOverTime()]
 # What may be written for one in Python.
 AnyStrength = float | Keyframes | Sequence[tuple[At, float]]
