@@ -22,6 +22,8 @@ from stepedit_fx.audio import Audio
 from stepedit_fx.report.collect import StageView, TakeView, top_hz_of
 from stepedit_fx.report.figures import FIGURES
 
+# One script, in this order.
+SCRIPTS = ("player.js", "take.js", "figures.js", "pictures.js", "controls.js")
 MAX_CHANNELS = 2
 # Browsers open a page of this size in some seconds, and hold it in memory as text.
 MAX_SOUND_BYTES = 200 << 20
@@ -45,7 +47,7 @@ class Page:
         """The head: what may run and load, and how it looks."""
         csp = (
             "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-            f"script-src {_hash(_asset('report.js'))}; style-src {_hash(_asset('report.css'))}"
+            f"script-src {_hash(_script())}; style-src {_hash(_asset('report.css'))}"
         )
         self._put(
             "<!doctype html>\n"
@@ -92,7 +94,7 @@ class Page:
             "leftOut": self.left_out,
         }
         self._put_json("index", data)
-        self._put(f"<script>{_asset('report.js')}</script>\n</body></html>\n")
+        self._put(f"<script>{_script()}</script>\n</body></html>\n")
 
     def _put(self, text: str) -> None:
         self.file.write(text.encode("utf-8"))
@@ -115,6 +117,10 @@ def _plain(text: object) -> str:
 @cache
 def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8").strip()
+
+
+def _script() -> str:
+    return "\n\n".join(_asset(name) for name in SCRIPTS)
 
 
 def _hash(text: str) -> str:
