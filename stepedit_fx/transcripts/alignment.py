@@ -12,7 +12,6 @@ import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +22,7 @@ from stepedit_fx.speech import Transcript, Word
 from stepedit_fx.tags import split_words
 from stepedit_fx.transcripts.cutting import RATE, stretches
 from stepedit_fx.transcripts.pronunciation import pronunciations
-from stepedit_fx.transcripts.recognition import heard_words, likeness
+from stepedit_fx.transcripts.recognition import compared, heard_words, likeness
 from stepedit_fx.transcripts.sphinx import (
     FRAME_S,
     MAX_STRETCH_S,
@@ -148,12 +147,12 @@ def _anchors(
         owners += [n] * len(parts)
     heard = [word.text for word in understood]
     anchors = [(0.0, 0)]
-    for block in SequenceMatcher(None, spoken, heard, autojunk=False).get_matching_blocks():
-        if block.size < 2:
-            continue  # one word alone may stand anywhere
-        first, last = understood[block.b], understood[block.b + block.size - 1]
-        anchors.append((first.start_s, owners[block.a]))
-        anchors.append((last.end_s, owners[block.a + block.size - 1] + 1))
+    pairs = [(a, b) for a, b in compared(spoken, heard) if a >= 0 <= b and spoken[a] == heard[b]]
+    for one, other in pairwise(pairs):
+        if other == (one[0] + 1, one[1] + 1):  # one word alone may stand anywhere
+            anchors.append((understood[one[1]].start_s, owners[one[0]]))
+            anchors.append((understood[other[1]].end_s, owners[other[0]] + 1))
+    anchors.sort()
     return [*anchors, (total_s, len(words))]
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stepedit_fx.audio import Samples
 from stepedit_fx.speech import Word
 from stepedit_fx.transcripts.cutting import RATE, stretches
@@ -82,28 +85,39 @@ def _said(segments: Iterable[Any], offset_s: float) -> list[Word]:
 def word_errors(reference: str, understood: str) -> WordErrors:
     """Which words of a reference another text has not, has otherwise, or has beside them.
 
-    Meant for a take, up to some thousand words: the work grows with their square.
+    Meant for up to ten thousand words: the work grows with their square.
     Both are compared as spoken: "Dr. 42" is "doctor forty two"; case and marks do not count.
     """
     wanted, got = spoken_words(reference), spoken_words(understood)
+    pairs = compared(wanted, got)
+    return WordErrors(
+        len(wanted),
+        tuple(wanted[a] for a, b in pairs if a >= 0 <= b and wanted[a] != got[b]),
+        tuple(wanted[a] for a, b in pairs if b < 0),
+        tuple(got[b] for a, b in pairs if a < 0),
+    )
+
+
+def compared(wanted: Sequence[str], got: Sequence[str]) -> list[tuple[int, int]]:
+    """What of one sequence stands for what of another, by the fewest changes: index pairs in order.
+
+    -1 stands where one has nothing for the other's.
+    """
     costs = _costs(wanted, got)
-    substituted, missing, added = [], [], []
+    pairs = []
     a, b = len(wanted), len(got)
     while a or b:
-        here = costs[a][b]
-        if a and b and here == costs[a - 1][b - 1] + (wanted[a - 1] != got[b - 1]):
+        here = costs[a, b]
+        if a and b and here == costs[a - 1, b - 1] + (wanted[a - 1] != got[b - 1]):
             a, b = a - 1, b - 1
-            if wanted[a] != got[b]:
-                substituted.append(wanted[a])
-        elif a and here == costs[a - 1][b] + 1:
+            pairs.append((a, b))
+        elif a and here == costs[a - 1, b] + 1:
             a -= 1
-            missing.append(wanted[a])
+            pairs.append((a, -1))
         else:
             b -= 1
-            added.append(got[b])
-    return WordErrors(
-        len(wanted), tuple(substituted[::-1]), tuple(missing[::-1]), tuple(added[::-1])
-    )
+            pairs.append((-1, b))
+    return pairs[::-1]
 
 
 def likeness(text: str, understood: str) -> float:
@@ -114,15 +128,20 @@ def likeness(text: str, understood: str) -> float:
     """
     letters = ["".join(spoken_words(each)) for each in (text, understood)]
     longer = max(map(len, letters))
-    return 1 - _costs(*letters)[-1][-1] / longer if longer else 1.0
+    return 1 - int(_costs(*letters)[-1, -1]) / longer if longer else 1.0
 
 
-def _costs(wanted: Sequence[str], got: Sequence[str]) -> list[list[int]]:
+def _costs(wanted: Sequence[str], got: Sequence[str]) -> NDArray[np.int32]:
     """The fewest changes between every beginning of one and of the other (Levenshtein 1966)."""
-    costs = [list(range(len(got) + 1))]
-    for a, word in enumerate(wanted, 1):
-        row, above = [a], costs[-1]
-        for b, other in enumerate(got, 1):
-            row.append(min(above[b - 1] + (word != other), above[b] + 1, row[-1] + 1))
-        costs.append(row)
+    numbers = {each: n for n, each in enumerate(dict.fromkeys([*wanted, *got]))}
+    others = np.array([numbers[each] for each in got], np.int32)
+    at = np.arange(len(got) + 1, dtype=np.int32)
+    costs = np.empty((len(wanted) + 1, len(got) + 1), np.int32)
+    costs[0] = at
+    for a, each in enumerate(wanted, 1):
+        costs[a, 0] = a
+        costs[a, 1:] = np.minimum(
+            costs[a - 1, :-1] + (others != numbers[each]), costs[a - 1, 1:] + 1
+        )
+        costs[a] = np.minimum.accumulate(costs[a] - at) + at  # what is added, in one go
     return costs
