@@ -57,7 +57,7 @@ class Finding:
 def findings(audio: Audio) -> tuple[Finding, ...]:
     """What is wrong or unusual, the gravest first; nothing for an ordinary recording.
 
-    Costs some 2 ms for a second of 44.1 kHz sound.
+    Costs 2 ms (16 kHz) to 4 ms (44.1 kHz) for a second of sound.
     """
     if audio.peak < SILENT_PEAK:
         return (Finding("silent", "it is silent: there is nothing to edit"),)
@@ -128,7 +128,8 @@ def _of_band(mono: Samples, rate: int) -> Iterator[Finding]:
     count = len(mono) // size
     if count == 0:
         return
-    frames = mono[: count * size].reshape(count, size) * np.hanning(size).astype(np.float32)
+    every_other = mono[: count * size].reshape(count, size)[::2]  # enough to find the fricatives
+    frames = every_other * np.hanning(size).astype(np.float32)
     power = np.square(np.abs(np.fft.rfft(frames, axis=1)))
     hz = np.fft.rfftfreq(size, 1 / rate)
     low = power[:, (hz >= 300) & (hz < 3400)].sum(axis=1)
