@@ -167,10 +167,15 @@ class _Painter:
         out = np.zeros(self.analysis.frames)
         so_far = np.exp(limited(self.curves, "stretch_ln", self.analysis.frames))
         for first, end in self.analysis.pauses:
-            share = min(float(self.amounts[first:end].mean()), 1.0)
-            length_s = float(so_far[first:end].sum()) * FRAME_S
-            target_s = (1 - share) * length_s + share * min(length_s, keep_s)
-            out[first:end] = np.log(target_s / length_s)
+            # Of a pause that is to be edited in part, that part alone gives.
+            here = first + np.flatnonzero(self.amounts[first:end])
+            if len(here) == 0:
+                continue
+            share = min(float(self.amounts[here].mean()), 1.0)
+            length_s = float(so_far[here].sum()) * FRAME_S
+            kept_s = max(keep_s - float(so_far[first:end].sum()) * FRAME_S + length_s, FRAME_S)
+            target_s = (1 - share) * length_s + share * min(length_s, kept_s)
+            out[here] = np.log(target_s / length_s)
         return "stretch_ln", out
 
     def vowel(self, ln: Track) -> tuple[str, Track]:
