@@ -52,7 +52,7 @@ def strength(small: bool) -> list[Row]:
             at = [next(done) for _ in STRENGTHS]
             for name, varies in VARIES.items():
                 path = [f[name] for f in at]
-                if tag in VOICELESS and name in NEEDS_VOICE or not np.isfinite(path).all():
+                if (tag in VOICELESS and name in NEEDS_VOICE) or not np.isfinite(path).all():
                     continue
                 paths += 1
                 over = unevenness(path, varies)
