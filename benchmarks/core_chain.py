@@ -40,7 +40,7 @@ HEAVY = (Edit("denoise"), Edit("speed", "more slower"))  # alone they cost littl
 COSTLIEST = 8  # single tags that the search combines
 STAGES = (
     "f0", "level", "pauses", "encode: rest", "edit 1", "edit 2", "edit 3", "denoise",
-    "time-stretch", "pitch", "spectrum", "irregularity", "limiter", "decode: rest",
+    "time-stretch", "pitch", "spectrum", "irregularity", "decode: rest",
 )  # fmt: skip
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -164,7 +164,6 @@ def _functions() -> Sequence[tuple[Any, str, str]]:
         (render, "change_pitch_and_time", "pitch"),
         (render, "change_timbre", "spectrum"),
         (render, "make_irregular", "irregularity"),
-        (render, "limit_peaks", "limiter"),
     )
 
 
