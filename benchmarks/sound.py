@@ -4,9 +4,9 @@
 
 Parts: features (a table of every tag, before and after), classifier (the benchmark emotions and
 styles named from what changed), survival (words understood before and after), quality (clips,
-clicks, loudness, octave jumps, repeatability), sounds (non-verbal ones), strength (0 to 1 without a
-jump), placement, long, words. --small is a quick look, with fewer clips: its figures are not for the
-documents. Prints Markdown for docs/sound.md; the exit code is 1 where a bar is missed.
+clicks, loudness, octave jumps, repeatability), sounds (non-verbal ones), strength (0 to 1 without
+a jump), placement, long, words. --small is a quick look, with fewer clips: its figures are not for
+the documents. Prints Markdown for docs/sound.md; the exit code is 1 where a bar is missed.
 """
 
 from __future__ import annotations

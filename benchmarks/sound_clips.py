@@ -1,7 +1,7 @@
 """What the sound of the edits is measured on: the recordings, and sentences said by espeak-ng.
 
-Recordings are few; a formant synthesizer gives many more speakers, in many languages, with texts that
-are known. Both are cut to `LONGEST_S` at a pause, so that every speaker costs about the same.
+Recordings are few; a formant synthesizer gives many more speakers, in many languages, with texts
+that are known. Both are cut to `LONGEST_S` at a pause, so that every speaker costs about the same.
 """
 
 from __future__ import annotations
@@ -93,9 +93,7 @@ def shortened(audio: Audio) -> Audio:
     if audio.duration_s <= LONGEST_S:
         return audio
     mono = audio.mono()
-    pauses = find_pauses(
-        track_level(mono, audio.sample_rate), track_f0(mono, audio.sample_rate)
-    )
+    pauses = find_pauses(track_level(mono, audio.sample_rate), track_f0(mono, audio.sample_rate))
     ends = [(a + b) / 2 * FRAME_S for a, b in pauses]
     end_s = max((e for e in ends if LONGEST_S / 2 < e <= LONGEST_S), default=LONGEST_S)
     return Audio(audio.samples[:, : round(end_s * audio.sample_rate)], audio.sample_rate)
@@ -142,5 +140,9 @@ def sentences(texts: tuple[str, ...], voices: tuple[str, ...]) -> Iterator[Clip]
     for voice in voices:
         for text in texts:
             samples = 0.5 * speaks.say(text, voice, 45)
-            yield Clip(f"{voice}: {text}", Audio(samples.astype(np.float32)[None], speaks.rate),
-                       text, is_synthetic=True)
+            yield Clip(
+                f"{voice}: {text}",
+                Audio(samples.astype(np.float32)[None], speaks.rate),
+                text,
+                is_synthetic=True,
+            )

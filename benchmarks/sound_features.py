@@ -39,7 +39,8 @@ END_S, SWAY_S = 0.2, 0.15
 SHOWN: Mapping[str, tuple[str, int]] = {
     "f0": ("st", 1), "f0_range": ("st", 1), "f0_end": ("st", 1), "speech": ("%", 0),
     "pause": ("%", 0), "loudness": ("LU", 1), "alpha": ("dB", 1), "hnr": ("dB", 1),
-    "jitter": ("%", 1), "shimmer": ("%", 1), "voiced": ("points", 0), "F1": ("%", 0), "F2": ("%", 0),
+    "jitter": ("%", 1), "shimmer": ("%", 1), "voiced": ("points", 0),
+    "F1": ("%", 0), "F2": ("%", 0),
 }  # fmt: skip
 RATIOS = ("speech", "pause", "jitter", "shimmer", "F1", "F2", "F3", "syllables")
 
@@ -98,7 +99,9 @@ def changes(before: Features, after: Features) -> Features:
 def _contour(f0: Track, pauses: Sequence[tuple[int, int]]) -> Features:
     voiced = f0 > 0
     if voiced.sum() < 10:
-        return dict.fromkeys(("f0", "f0_range", "f0_high", "f0_low", "f0_end", "f0_slope", "sway"), np.nan)
+        return dict.fromkeys(
+            ("f0", "f0_range", "f0_high", "f0_low", "f0_end", "f0_slope", "sway"), np.nan
+        )
     st = np.where(voiced, 12 * np.log2(np.where(voiced, f0, 100.0) / 100.0), np.nan)
     low, middle, high = np.nanpercentile(st, [5, 50, 95])
     edges = [0, *(e for span in pauses for e in span), len(f0)]
@@ -145,7 +148,10 @@ def _spectrum(mono: Track, speech: NDArray[np.bool_], voiced: NDArray[np.bool_])
     power = np.abs(np.fft.rfft(windows[:count] * np.hanning(size), axis=1)) ** 2
     hz = np.fft.rfftfreq(size, 1 / RATE)
     out = {}
-    names = ("voiced", voiced[:count] & speech[:count]), ("unvoiced", ~voiced[:count] & speech[:count])
+    names = (
+        ("voiced", voiced[:count] & speech[:count]),
+        ("unvoiced", ~voiced[:count] & speech[:count]),
+    )
     for name, mask in names:
         mean = power[mask].mean(axis=0) if mask.sum() > 4 else np.full(len(hz), np.nan)
         whole = mean[(hz >= 50) & (hz < 7800)].sum()

@@ -1,4 +1,4 @@
-"""What no edit may do: clip, click, move loudness it is not about, break the pitch, vary by chance."""
+"""What no edit may do: clip, click, move loudness it is not about, break pitch, vary by chance."""
 
 from __future__ import annotations
 

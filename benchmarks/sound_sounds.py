@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from unittest.mock import patch
 
 import numpy as np
@@ -59,7 +59,7 @@ class Heard:
         rows = []
         for part in np.array_split(self.samples, TIMES):
             power = np.abs(np.fft.rfft(part * np.hanning(len(part)), size)) ** 2
-            bands = zip(BANDS_HZ, BANDS_HZ[1:], strict=False)
+            bands = pairwise(BANDS_HZ)
             rows.append([power[(hz >= a) & (hz < b)].mean() for a, b in bands])
         return 10 * np.log10(np.array(rows) + 1e-10)
 
@@ -126,7 +126,8 @@ def sounds(small: bool) -> list[Row]:
     count, pace = [n for n, _ in laughs], [hz for _, hz in laughs]
     table = [
         ("Uhm, Oh and the like: median distance from the f0 that was meant",
-         f"at most {BAR_PITCH_ST:g} st", f"at most {max(errors):.2f} st", max(errors) <= BAR_PITCH_ST),
+         f"at most {BAR_PITCH_ST:g} st", f"at most {max(errors):.2f} st",
+         max(errors) <= BAR_PITCH_ST),
         ("Laughter: bursts, bursts a second", "4 to 6, about 5",
          f"{min(count)} to {max(count)}, {min(pace):.1f} to {max(pace):.1f}",
          BAR_BURSTS[0] <= min(count) and max(count) <= BAR_BURSTS[1]

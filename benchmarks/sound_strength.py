@@ -1,4 +1,4 @@
-"""Does strength move smoothly? Every tag at 0, 0.25, 0.5, 0.75 and 1: no figure jumps or turns back."""
+"""Does strength move smoothly? Every tag in quarters of it: no figure jumps or turns back."""
 
 from __future__ import annotations
 

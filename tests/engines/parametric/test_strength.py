@@ -25,7 +25,7 @@ VARIES = {
     "level_db": 0.5,
     "bright_db": 0.8,
     "hnr_db": 1.5,
-    "voiced_share": 0.04,
+    "voiced_share": 0.06,
 }
 LARGEST_SHARE = 0.6  # of the whole way in one of four steps; a straight line takes 0.25
 
