@@ -26,6 +26,7 @@ from stepedit_fx.tags import word_spans
 MAX_TEXT = 10_000  # characters: about ten minutes
 USUAL_RATE = 175  # words a minute, espeak-ng's own default
 RATES = (80, 450)  # that espeak-ng takes
+USUAL_PITCH = USUAL_RANGE = 50  # of 0 to 100
 _TIMEOUT_S = 120.0
 _SILENT_DB = -45.0  # re the loudest sample: where a word's sound has ended
 # Script (as Unicode names it) -> the voices that read it; the first where nothing says which.
@@ -104,7 +105,12 @@ def voice_for(text: str, language: str = "") -> str:
 
 
 def speak(
-    text: str, voice: str, *, rate: int = USUAL_RATE, pitch: int = 50, pitch_range: int = 50
+    text: str,
+    voice: str,
+    *,
+    rate: int = USUAL_RATE,
+    pitch: int = USUAL_PITCH,
+    pitch_range: int = USUAL_RANGE,
 ) -> Spoken:
     """A text spoken. The same arguments give the same samples.
 

@@ -22,7 +22,7 @@ from stepedit_fx.engines.parametric import takes as work
 from stepedit_fx.engines.parametric.analysis import Analysis, analysis_of
 from stepedit_fx.engines.parametric.apply import intonation
 from stepedit_fx.engines.parametric.curves import LIMITS
-from stepedit_fx.loudness import loudness_lufs, true_peak
+from stepedit_fx.loudness import limited, loudness_lufs, true_peak
 from stepedit_fx.measures import FRAME_S
 from stepedit_fx.speech import Edit, Speech
 from stepedit_fx.tags import DIALECTS
@@ -48,7 +48,6 @@ HIGH_VARIANT = "+f1"
 # 10 words at 2.5, 8 at 1.5, for one reference in noise).
 RANGE_RATIOS = (0.3, 1.5)
 LEAST_SYLLABLES = 4  # fewer say nothing of a pace
-PASSES = 2  # of measuring and moving: the second takes away what the first left
 # Prefixes of the text that name a dialect -> the voice that comes nearest.
 _DIALECT_VOICES = {
     "[Sichuanese]": "cmn",
@@ -68,9 +67,7 @@ def clone(reference: Speech, edit: Edit) -> Speech:
     text, language = _worded(edit.text, reference.transcript.language)
     take = _spoken(text, language, model, rate)
     log.warning(SKETCH)
-    for _ in range(PASSES):
-        take = _moved(take, model)
-    heard = work.decode(take)
+    heard = work.decode(_moved(take, model))
     samples = _coloured(heard.samples[0], model)
     return work.encode(
         Audio(_levelled(samples, model), rate, reference.place.start_s, heard.transcript)
@@ -89,15 +86,38 @@ def _worded(text: str, language: str) -> tuple[str, str]:
 
 
 def _spoken(text: str, language: str, model: Analysis, rate: int) -> Speech:
-    """espeak-ng's own reading, at the reference's rate and already near its pace and height."""
+    """espeak-ng's own reading, at the reference's rate, and near its pace, height and range.
+
+    What espeak-ng does by itself costs no clarity; what is left is moved.
+    """
     espeak.check_text(text)
     voice = espeak.voice_for(text, language)
     if model.median_f0_hz > HIGH_VOICE_HZ:
         voice += HIGH_VARIANT
-    plain = _take(espeak.speak(text, voice), rate)
-    pace = _pace_ratio(analysis_of(plain.voice, rate), model)
+    said = _take(espeak.speak(text, voice), rate)
+    own = analysis_of(said.voice, rate)
+    pace = _pace_ratio(own, model)
     words_a_minute = round(float(np.clip(espeak.USUAL_RATE * pace, *espeak.RATES)))
-    return _take(espeak.speak(text, voice, rate=words_a_minute), rate)
+    if not (np.any(own.f0 > 0) and np.any(model.f0 > 0)):
+        return _take(espeak.speak(text, voice, rate=words_a_minute), rate)
+    wider = _range_st(model) / max(_range_st(own), 1.0)
+    width = round(float(np.clip(espeak.USUAL_RANGE * wider, 0, 100)))
+    height = _height(text, voice, words_a_minute, width, model, rate)
+    spoken = espeak.speak(text, voice, rate=words_a_minute, pitch=height, pitch_range=width)
+    return _take(spoken, rate)
+
+
+def _height(
+    text: str, voice: str, words_a_minute: int, width: int, model: Analysis, rate: int
+) -> int:
+    """The pitch to ask espeak-ng for, between the lowest and the highest that it has."""
+    heights = []
+    for pitch in (0, 100):
+        spoken = espeak.speak(text, voice, rate=words_a_minute, pitch=pitch, pitch_range=width)
+        heights.append(np.log(analysis_of(_take(spoken, rate).voice, rate).median_f0_hz))
+    if heights[1] <= heights[0]:
+        return espeak.USUAL_PITCH
+    return round(float(np.interp(np.log(model.median_f0_hz), heights, (0, 100))))
 
 
 def _take(spoken: espeak.Spoken, rate: int) -> Speech:
@@ -106,7 +126,7 @@ def _take(spoken: espeak.Spoken, rate: int) -> Speech:
 
 
 def _moved(take: Speech, model: Analysis) -> Speech:
-    """A take, rendered with the reference's pace, median f0 and f0 range."""
+    """A take that is to have the reference's pace, median f0 and f0 range."""
     own = analysis_of(take.voice, take.place.sample_rate)
     codes: dict[str, Floats] = {"seed": np.zeros(1, np.int64)}
     pace = _pace_ratio(own, model)
@@ -116,7 +136,7 @@ def _moved(take: Speech, model: Analysis) -> Speech:
         wider = float(np.clip(_range_st(model) / max(_range_st(own), 1.0), *RANGE_RATIOS))
         curve = shift + (wider - 1) * intonation(own)
         codes["pitch_st"] = np.clip(curve, *LIMITS["pitch_st"]).astype(np.float32)
-    return work.encode(work.decode(replace(take, codes=codes)))
+    return replace(take, codes=codes)
 
 
 def _pace_ratio(own: Analysis, model: Analysis) -> float:
@@ -196,7 +216,5 @@ def _levelled(mono: Samples, model: Analysis) -> Samples:
     samples = (spread[:, None] * mono).astype(np.float32)
     wanted, given = (loudness_lufs(x, model.rate) for x in (model.samples, samples))
     gain = 10 ** ((wanted - given) / 20) if np.isfinite([wanted, given]).all() else 1.0
-    room = max(TRUE_PEAK, true_peak(model.samples, model.rate)) / max(
-        true_peak(samples, model.rate), 1e-9
-    )
-    return np.asarray(samples * min(gain, room), np.float32)
+    ceiling = max(TRUE_PEAK, true_peak(model.samples, model.rate))
+    return limited(np.asarray(samples * gain, np.float32), model.rate, ceiling)
