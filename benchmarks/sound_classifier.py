@@ -1,9 +1,9 @@
 """Can a stranger name the edit? A classifier that never heard the speaker, from what changed.
 
 Each edited clip is told by its features less those of its source. One speaker at a time is left
-out, with everything of theirs; the rest teach a linear discriminant (equal priors, covariance pooled
-over classes and shrunk to its diagonal), which then names the speaker's clips. "Neutral" are renders
-in which nothing was edited but samples changed: `NEUTRAL`.
+out, with everything of theirs; the rest teach a linear discriminant (equal priors, covariance
+pooled over classes and shrunk to its diagonal), which then names the speaker's clips. "Neutral" are
+renders in which nothing was edited but samples changed: `NEUTRAL`.
 """
 
 from __future__ import annotations

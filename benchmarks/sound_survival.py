@@ -1,8 +1,8 @@
 """Do the words survive? What pocketsphinx understands of English clips before and after each tag.
 
 Its ear is rough: only clips of which it understands most count, and the figure is over all words
-of all clips. A change that nobody hears may cost it several words of a clip, so "before" is the mean
-over the source and the renders that `sound_classifier` calls neutral; both figures are printed.
+of all clips. A change that nobody hears may cost it several words of a clip, so "before" is the
+mean over the source and the renders that `sound_classifier` calls neutral; both are printed.
 """
 
 from __future__ import annotations
