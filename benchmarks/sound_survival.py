@@ -25,7 +25,7 @@ TEXTS = (  # that it understands when espeak-ng says them
     "He wrote a long letter to the president and asked for more money.",
     "It was a good year for the company, and they want to hire more people.",
 )
-VOICES = ("en-us+f2", "en-us+f5")
+VOICES = ("en-us+f1", "en-us+m3")
 UNDERSTOOD = 0.25  # a clip that is misheard more than this before any edit says nothing
 MAY_FAIL = ("whisper", "roar", "murmur")
 BAR_POINTS = 5.0

@@ -37,7 +37,7 @@ def transcribe(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what is said in recordings beside them, by a Whisper model in a local folder.
+    """Write down what is said in recordings, by a local Whisper model.
 
     Nothing is downloaded. Needs `pip install 'stepedit-fx[asr]'`.
     """

@@ -40,8 +40,8 @@ def with_nan(path: Path) -> None:
     write(path, samples, "FLOAT")
 
 
-def three_hours(path: Path) -> None:
-    frames = 3 * 3600 * 8000
+def five_hours(path: Path) -> None:
+    frames = 5 * 3600 * 8000
     head = b"RIFF" + struct.pack("<I", 36 + 2 * frames) + b"WAVEfmt "
     head += struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
     with path.open("wb") as file:
@@ -54,7 +54,7 @@ BAD_AUDIO: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (truncated, "frames"),
     "no frames": (lambda p: write(p, np.zeros(0)), "no "),
     "NaN": (with_nan, "NaN"),
-    "three hours": (three_hours, "3 h 00 min"),
+    "five hours": (five_hours, "5 h 00 min"),
     "a text": (lambda p: p.write_text("Dear diary, " * 50), "not "),
     "another ending": (lambda p: p.write_bytes(bytes(range(256)) * 20), ""),
 }
