@@ -147,7 +147,7 @@ def _plan(rate: int, ratio: Floats) -> tuple[Floats, Floats, Floats]:
         if here > ready:
             continue
         after = ready + 128  # on average half a hop more
-        due = np.interp(after + centre, np.arange(len(wanted)), wanted) - centre - there
+        due = _read(wanted, after + centre) - centre - there
         best = int(np.argmin(np.abs(ratios - due / (after - here))))
         asked[first:end] = ratios[best]
         taken = int((ready - here) // intos[best]) + 1
@@ -161,6 +161,14 @@ def _plan(rate: int, ratio: Floats) -> tuple[Floats, Floats, Floats]:
     late = np.interp(grid, *ends) - on_time
     # Smoothed, so that reading does not pass single hops on as changes of pitch.
     return asked, grid, np.maximum(on_time + _averaged(late, round(200 * SMOOTH_S)), 0.0)
+
+
+def _read(curve: Floats, place: float) -> float:
+    """A curve between its points; np.interp would look at all of a long one for each place."""
+    low = int(place)
+    if low >= len(curve) - 1:
+        return float(curve[-1])
+    return float((curve[low + 1] - curve[low]) * (place - low) + curve[low])
 
 
 def _averaged(values: Floats, width: int) -> Floats:
