@@ -243,11 +243,12 @@ class _LongRun:
                     yield from self._result(waiting.popleft())
             while waiting:
                 yield from self._result(waiting.popleft())
-        except (KeyboardInterrupt, Cancelled):
-            wait_for_running = False  # a step that cannot be stopped is not waited for
+        except BaseException as error:
+            self.stopping = True  # also of the batch that was waited for, which is not in the queue
+            # A step that cannot be stopped is not waited for.
+            wait_for_running = not isinstance(error, KeyboardInterrupt | Cancelled)
             raise
         finally:
-            self.stopping = bool(waiting)
             pool.shutdown(wait=wait_for_running, cancel_futures=True)
 
     def _result(self, future: Future[list[_Job]]) -> list[_Job]:

@@ -293,6 +293,8 @@ class _Link:
                     replies.put((message, entries))
         except (Closed, EngineError) as error:
             why = str(error)
+        except Exception as error:  # noqa: BLE001 - whoever waits must be told, whatever it was
+            why = f"{type(error).__name__}: {error}"
         self._socket.close()
         with self._book:
             self._ended = why
