@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,6 +43,7 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 64
 HELD_BYTES = 1 << 30
 LOOK_S = 0.5
+UNREAD_S = 5  # a client that reads nothing for so long (one that is suspended) is dismissed
 HUNG = 75  # exit code: a job gave no sign for too long
 
 
@@ -81,6 +84,8 @@ class Server:
                 self._look_around()
                 continue
             link.settimeout(None)
+            # Whoever tells a client of progress does the others' work too, and must not wait long.
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", UNREAD_S, 0))
             self._next += 1
             client = _Client(self, self._next, link)
             self._clients[self._next] = client
@@ -334,6 +339,8 @@ class _Client:
             send(self._link, pieces)
         except Closed:
             self._server.desk.gone(self._number)  # nobody is there to hear it
+            with suppress(OSError):  # half a message may be out: nothing may follow it
+                self._link.shutdown(socket.SHUT_RDWR)
 
 
 def edit_of(data: Message) -> Edit:

@@ -24,6 +24,7 @@ from stepedit_fx.speech import Edit
 from stepedit_fx.store import Store
 from stepedit_fx.worker.client import HeldVoice, WorkerEngine
 from stepedit_fx.worker.starting import connected, start
+from stepedit_fx.worker.wire import Closed, frame, send
 
 HAPPY = Edit("emotion", "happy", seed=3)
 
@@ -246,3 +247,19 @@ def _until(true: Callable[[], bool]) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it never came")
+
+
+def test_a_client_that_reads_nothing_holds_nobody_up(worker: WorkerEngine, clip: Audio) -> None:
+    """Ctrl-Z in one terminal must not stop what others have a worker do."""
+    worker.status()
+    left = 1 + int(worker.status()["clients"])
+    link = connected(worker._starter.address)
+    assert link is not None
+    pieces = frame({"id": 1, "do": "status"})
+    link.settimeout(1)
+    with suppress(Closed):  # until nothing more goes in: the worker cannot answer any more
+        while True:
+            send(link, pieces)
+    _until(lambda: int(worker.status()["clients"]) < left)
+    link.close()
+    assert heard(worker, clip).size
