@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import ctypes
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -133,17 +132,3 @@ class _Espeak:
         said = text.encode()
         self._lib.espeak_Synth(said, len(said) + 1, 0, 1, 0, self._UTF8, None, None)
         return np.concatenate(self._heard) / 32768
-
-
-def sentences(texts: tuple[str, ...], voices: tuple[str, ...]) -> Iterator[Clip]:
-    """Each text said by each voice, uncut."""
-    speaks = _Espeak()
-    for voice in voices:
-        for text in texts:
-            samples = 0.5 * speaks.say(text, voice, 45)
-            yield Clip(
-                f"{voice}: {text}",
-                Audio(samples.astype(np.float32)[None], speaks.rate),
-                text,
-                is_synthetic=True,
-            )
