@@ -11,6 +11,7 @@ StepEditError
 │   ├── ReadError
 │   └── WriteError
 ├── EngineError           an engine could not do what it offers
+│   └── NothingToEdit     a recording with too little sound in it for the engine
 ├── RenderError           a node failed for a reason that is none of the above
 ├── StoreError            the store's folder cannot be used
 └── Cancelled             stopped on request; nothing half-made was kept
@@ -115,6 +116,10 @@ class WriteError(FileError):
 
 class EngineError(StepEditError):
     """An engine could not do what it offers."""
+
+
+class NothingToEdit(EngineError):
+    """A recording with too little sound in it for the engine."""
 
 
 class RenderError(StepEditError):

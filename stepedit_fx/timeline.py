@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stepedit_fx.audio import Audio, Samples, TimeMap
 from stepedit_fx.errors import RequestError
-from stepedit_fx.loudness import limited, loudness_lufs
+from stepedit_fx.loudness import limited, loudness_lufs, true_peak
 from stepedit_fx.speech import Place, Transcript, Word
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,11 @@ def placed(
     audio = fitted(audio, place.frames, length)
     if is_matched and place.loudness_lufs is not None:
         audio = as_loud(audio, place.loudness_lufs)
-    ceiling = max(10 ** (true_peak_db / 20), place.true_peak)
+    ceiling = 10 ** (true_peak_db / 20)
+    if place.true_peak > ceiling and true_peak(audio.samples, audio.sample_rate) == place.true_peak:
+        return audio  # its loudest moment is the source's own
+    # As high as the source, but over full scale an integer file would clip it.
+    ceiling = max(ceiling, min(place.true_peak, 1.0))
     samples = limited(audio.samples, audio.sample_rate, ceiling)
     return audio if samples is audio.samples else audio.with_samples(samples)
 

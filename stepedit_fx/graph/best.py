@@ -90,15 +90,25 @@ def try_takes(
     recordings: by input. render: gives a graph's sounds, by output.
     """
     trials = []
+    heard: set[tuple[str, ...]] = set()
     judges: dict[str, Judge] = {}
     for number in range(1, graph.takes + 1):
         scores = {}
+        sounds: list[str] = []
         for node_id, sound in render(seeded(graph, number)).items():
             if node_id not in judges:
                 judges[node_id] = _judge(graph, node_id, recordings)
-            scores[node_id] = judges[node_id].score(held(sound))
+            whole = held(sound)
+            sounds.append(whole.digest)
+            scores[node_id] = judges[node_id].score(whole)
+        heard.add(tuple(sounds))
         trials.append(Trial(number, _seeds(graph, number), scores))
         logger.debug("take %d of %d: %.3f", number, graph.takes, trials[-1].total)
+    if len(heard) == 1 and graph.takes > 1:
+        logger.warning(
+            "all %d takes are the same: nothing in this graph is drawn by its seed here",
+            graph.takes,
+        )
     trials.sort(key=lambda trial: (-trial.total, trial.number))
     if trials[0].missing:
         logger.warning(

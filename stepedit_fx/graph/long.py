@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from stepedit_fx.audio import Audio, Sound
 from stepedit_fx.engines.base import cancelled_by
-from stepedit_fx.errors import Cancelled, EngineError, RequestError
+from stepedit_fx.errors import Cancelled, NothingToEdit, RequestError
 from stepedit_fx.graph.naming import naming
 from stepedit_fx.graph.plan import Plan, PlannedStep, share_equal
 from stepedit_fx.graph.steps import Step
@@ -275,7 +275,7 @@ class _LongRun:
         try:
             with naming(step):
                 made = todo[0].steps[step.id].node.run_batch(inputs, self.context)
-        except EngineError:
+        except NothingToEdit:
             # A long take may well be silent somewhere, which not every engine takes; it stays so.
             if not all(job.segment.is_silent for job in todo):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from stepedit_fx.graph.spec import Graph
 from stepedit_fx.graph.steps import Step, build_steps, uses_engine
 from stepedit_fx.nodes.base import EditNode, Node
 from stepedit_fx.nodes.clone import Clone
+from stepedit_fx.nodes.decode import Decode
 from stepedit_fx.nodes.input import Input
 from stepedit_fx.nodes.output import Output
 from stepedit_fx.speech import Transcript
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 State = Literal["run", "cached", "skipped"]
 # The engine that the nodes' costs were measured with.
 MEASURED_ENGINE = "parametric"
+# Kinds that do nothing but move sound in time.
+UNDONE_BY_LOCK = ("speed", "vad")
+
+logger = logging.getLogger(__name__)
 # Recordings longer than this are not held in memory but worked on in segments.
 LONG_S = 120.0
 
@@ -120,6 +126,7 @@ def make_plan(
     _check_source(graph, source)
     recordings = dict(_recordings(graph, steps, source))
     steps = _with_words_placed(steps, recordings) if recordings else steps
+    _tell_what_a_lock_undoes(steps)
     planned = share_equal(steps, graph, engine, recordings)
     if recordings or not _inputs(steps):
         planned = _placed(planned, graph, path, out_dir, index)
@@ -193,16 +200,39 @@ def _with_words_placed(
 
 
 def _timed(recording: Audio | Recording) -> Transcript:
-    """What is said in a recording, each word with its time."""
-    if not recording.transcript:
+    """What is said in a recording, each word with its time: aligned where that can be done."""
+    if not recording.transcript or recording.transcript.words:
         return recording.transcript
+    from stepedit_fx.transcripts import sphinx
+    from stepedit_fx.transcripts.alignment import align, is_english
     from stepedit_fx.transcripts.timing import timed
 
     if isinstance(recording, Audio):
         mono = recording.mono()
     else:  # held for as long as this takes
         mono = np.concatenate([block.mean(axis=0) for block in recording.blocks()])
+    if sphinx.is_installed() and is_english(recording.transcript):
+        try:
+            return align(recording.transcript, mono, recording.sample_rate)
+        except RequestError as error:
+            logger.warning("%s Words are placed by pauses and syllables instead", error)
     return timed(recording.transcript, mono, recording.sample_rate)
+
+
+def _tell_what_a_lock_undoes(steps: Sequence[Step]) -> None:
+    """Edits of time on the way to a decode that puts every moment back."""
+    above: dict[str, tuple[Node, ...]] = {}  # the edits since the sound was last sound
+    for step in steps:
+        edits = above.get(step.sources[0], ()) if step.sources else ()
+        if isinstance(step.node, Decode) and step.node.length == "lock":
+            for node in edits:
+                if isinstance(node, Clone):
+                    logger.warning(
+                        "%s: a clone has no source to lock to; it stays as long", step.id
+                    )
+                elif node.kind in UNDONE_BY_LOCK:
+                    logger.warning("%s: length: lock undoes '%s'", step.id, node.kind)
+        above[step.id] = (*edits, step.node) if isinstance(step.node, EditNode | Clone) else ()
 
 
 def share_equal(

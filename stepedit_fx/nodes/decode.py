@@ -70,7 +70,7 @@ class Decode(Node):
     """
 
     kind = "decode"
-    code_version = 2
+    code_version = 3
     takes = Speech
     gives = Audio
     cost_s = 0.04

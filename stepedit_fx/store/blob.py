@@ -48,6 +48,10 @@ class Damaged(ValueError):
     """Bytes that are not, or no longer, the entry they should be."""
 
 
+class Outdated(Damaged):
+    """An entry of another version of this format: no fault, but of no use."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What one file holds; `audio`, `speech` and `voice` make the value of it."""
@@ -131,8 +135,10 @@ def unpack(key: str, data: bytes) -> Entry:
             at = 8 + length + tensor["data_offsets"][0]
             arrays[name] = np.ndarray(tuple(shape), np.dtype(dtype), data, at)
             _check_kept(name, arrays[name])
-        if (facts["version"], facts["key"]) != (VERSION, key):
-            raise Damaged("it belongs to another key or version")
+        if facts["version"] != VERSION:
+            raise Outdated(f"it is of version {facts['version']}")
+        if facts["key"] != key:
+            raise Damaged("it belongs to another key")
         return Entry(facts["kind"], facts, arrays)
     except (KeyError, TypeError, AttributeError, ValueError, struct.error) as error:
         raise Damaged(f"not as it was written: {error}") from error

@@ -14,7 +14,7 @@ from stepedit_fx.audio import Audio
 from stepedit_fx.errors import StoreError, WriteError
 from stepedit_fx.speech import Speech, Voice
 from stepedit_fx.store import blob
-from stepedit_fx.store.blob import Damaged, Entry
+from stepedit_fx.store.blob import Damaged, Entry, Outdated
 from stepedit_fx.store.folder import Folder
 from stepedit_fx.store.memory import Memory
 
@@ -230,7 +230,8 @@ class Store:
             return None
 
     def _drop(self, key: str, error: Damaged) -> None:
-        logger.warning("%s: dropping %s, it will be made again: %s", self.folder, key, error)
+        level = logging.DEBUG if isinstance(error, Outdated) else logging.WARNING
+        logger.log(level, "%s: dropping %s, it will be made again: %s", self.folder, key, error)
         if self._folder:
             self._folder.remove(key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -13,8 +14,11 @@ from stepedit_fx.errors import ReadError
 from stepedit_fx.speech import Transcript, Word
 from stepedit_fx.tags import split_words
 
+logger = logging.getLogger(__name__)
+
 # What labels say where nobody speaks.
 SILENCES = frozenset({"", "#", "sil", "sp", "pau", "silence", "pause", "<sil>", "<p>", "<eps>"})
+OVERLAP_S = 0.05  # more than rounding and a subtitle's own margin
 _NOTE = re.compile(r"\[[^\[\]]*\]")  # [music], [door closes]: heard, not said
 _CJK = re.compile(r"[\u3001\u3002\u3040-\u30ff\u3400-\u9fff\uff01\uff0c\uff1a\uff1b\uff1f]")
 
@@ -36,6 +40,13 @@ def from_cues(path: Path, cues: list[Cue]) -> Transcript:
     for cue, following in zip_longest(cues, cues[1:]):
         _check_times(path, cue, following)
         end_s = min(cue.end_s, following.start_s) if following else cue.end_s
+        if cue.end_s - end_s > OVERLAP_S and following:
+            logger.warning(
+                "%s:%d: begins %.2f s before the one above it ends, which is cut short there",
+                path,
+                following.line,
+                cue.end_s - end_s,
+            )
         said = clean(cue.text)
         text = join_texts(text, said)
         words += _spread(split_words(said), cue.start_s, end_s)

@@ -59,7 +59,7 @@ class ParametricEngine:
     @cached_property
     def fingerprint(self) -> str:
         """Code version, recipes, and the libraries that make the sound."""
-        names = ("numpy", "pedalboard", "praat-parselmouth", "scipy", "soxr")
+        names = ("numpy", "pedalboard", "praat-parselmouth", "pyloudnorm", "scipy", "soxr")
         libraries = [f"{name} {version(name)}" for name in names]
         with suppress(PackageNotFoundError):  # only clone speaks with it
             libraries.append(f"espeakng-loader {version('espeakng-loader')}")

@@ -14,7 +14,7 @@ from stepedit_fx.engines.step_audio.networks import Networks, in_batches
 from stepedit_fx.engines.step_audio.preparation import Prepared, prepare
 from stepedit_fx.engines.step_audio.takes import Around, Reference, Segment, Source, pack
 from stepedit_fx.engines.step_audio.vocabulary import GROUP, GROUP_S, Codes, mix
-from stepedit_fx.errors import EngineError
+from stepedit_fx.errors import EngineError, NothingToEdit
 from stepedit_fx.segments import Span, cut_at_pauses, level_of
 from stepedit_fx.speech import Place, Speech
 
@@ -70,7 +70,7 @@ def _tokens(networks: Networks, clips: Sequence[_Clip]) -> list[Codes]:
 def _speech(networks: Networks, take: Audio, clips: Sequence[_Clip]) -> Speech:
     clips = [clip for clip in clips if len(clip.tokens)]
     if not clips:
-        raise EngineError(
+        raise NothingToEdit(
             "the recording is too short to be tokenized", remedy="Give it half a second of speech."
         )
     longest = max(clips, key=lambda clip: len(clip.sound.samples_16k))

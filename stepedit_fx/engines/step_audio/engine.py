@@ -89,7 +89,10 @@ class StepAudioEngine:
     def fingerprint(self) -> str:
         """Code version, weights, number format, settings and the libraries that compute."""
         told = self.settings.model_dump(mode="json", exclude={"kind", "models", "device", "dtype"})
-        names = ("numpy", "onnxruntime", "sentencepiece", "soxr", "torch")
+        names = (
+            *("numpy", "onnxruntime", "pedalboard", "pyloudnorm"),
+            *("scipy", "sentencepiece", "soxr", "torch"),
+        )
         return "; ".join(
             [
                 f"code {CODE_VERSION}",

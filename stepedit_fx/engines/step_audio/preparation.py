@@ -14,7 +14,7 @@ import soxr
 from numpy.typing import NDArray
 
 from stepedit_fx.audio import Samples
-from stepedit_fx.errors import EngineError
+from stepedit_fx.errors import NothingToEdit
 
 CODE_RATE_HZ = 16000
 MEL_RATE_HZ = 24000
@@ -73,7 +73,7 @@ def prepare(samples: Samples, sample_rate: int) -> Prepared:
     """
     peak = _peak(samples)
     if peak < SILENT_PEAK:
-        raise EngineError(
+        raise NothingToEdit(
             "the clip is silent", remedy="Give speech that peaks above -80 dB full scale."
         )
     gain = min(1.0, PROMPT_PEAK / peak)
@@ -85,7 +85,7 @@ def prepare(samples: Samples, sample_rate: int) -> Prepared:
     start, end = (round(n * sample_rate / CODE_RATE_HZ) for n in (kept.start, kept.end))
     start_frame, end_frame = max(start, 0), min(end, frames)
     if end_frame - start_frame < SHORTEST_S * sample_rate:
-        raise EngineError(
+        raise NothingToEdit(
             f"only {(end_frame - start_frame) / sample_rate:.2f} s of sound is left of "
             f"{frames / sample_rate:.2f} s",
             remedy=f"Give at least {SHORTEST_S} s of speech.",

@@ -37,6 +37,7 @@ from stepedit_fx.errors import EngineError
 
 PREFILL_IDS = 512  # of a prompt between two looks at whether to stop
 BOUND_STEP = 256  # a graph serves lengths up to the next multiple of this
+MOST_GRAPHS = 64
 MOST_PREFIXES = 4  # kept; there is one fixed system prompt, and one for each voice cloned
 
 
@@ -67,6 +68,8 @@ class TokenLoop:
         self._prompts = [0] * rows
         self._lengths = [0] * rows  # the host's own count, an upper bound between two looks
         self._graphed = _is_capturable(self._model)
+        # One memory for all graphs: they never run at once.
+        self._pool = torch.cuda.graph_pool_handle() if self._graphed else None
         self._graphs: dict[tuple[int, int, bool], Callable[[], None]] = {}
         self._head = audio_head(self._model)
         self.active = 0  # rows 0 .. active - 1 go on
@@ -239,6 +242,8 @@ class TokenLoop:
         bound = min(-(-longest // BOUND_STEP) * BOUND_STEP, self._held.places)
         key = (count, bound, ranked)
         if key not in self._graphs:
+            if len(self._graphs) >= MOST_GRAPHS:
+                self._graphs.pop(next(iter(self._graphs)))
             self._graphs[key] = self._captured(*key)
         self._graphs[key]()
 
@@ -252,7 +257,8 @@ class TokenLoop:
                 self._step(count, bound, ranked)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # thread_local: another thread may allocate meanwhile, decoding or tokenizing.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             self._step(count, bound, ranked)
         # Warming up has moved the rows on; the places that it wrote will be written again.
         for state, before in zip(self._state(), kept, strict=True):

@@ -80,6 +80,7 @@ class TokenService:
         self._loop: TokenLoop | None = None
         self._writing: list[_Job] = []  # by row; the service's thread alone touches it
         self._fitting = 1 << 30  # rows that memory was seen to be enough for
+        self._is_released = False
 
     def answer(
         self,
@@ -110,18 +111,26 @@ class TokenService:
         for job in jobs:
             while not job.done.wait(POLL_S):
                 if cancelled():
-                    for each in jobs:
-                        each.is_cancelled = True
+                    self._cancel(jobs)
         failed = next((job.error for job in jobs if job.error is not None), None)
         if failed is not None:
             raise failed
         return [job.answer for job in jobs if job.answer is not None]
 
-    def release(self) -> None:
-        """Give the batch's memory back; the next answer makes it anew."""
+    def _cancel(self, jobs: Sequence[_Job]) -> None:
+        """Those that wait end at once, those being written at their next group."""
         with self._changed:
-            if not self._waiting and not self._writing:
-                self._loop = None
+            for job in jobs:
+                job.is_cancelled = True
+                if job in self._waiting:
+                    self._waiting.remove(job)
+                    job.end((), "cancelled")
+
+    def release(self) -> None:
+        """Give the batch's memory back as soon as nothing is written; the next answer makes it."""
+        with self._changed:
+            self._is_released = True
+            self._changed.notify()
 
     @property
     def waiting(self) -> int:
@@ -136,7 +145,12 @@ class TokenService:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._writing)
+                self._changed.wait_for(lambda: self._waiting or self._writing or self._is_released)
+                if not self._writing:
+                    if self._is_released:
+                        self._loop, self._is_released = None, False
+                    # What else needed the memory may be gone by now.
+                    self._fitting = min(2 * self._fitting, 1 << 30)
             try:
                 with torch.inference_mode():
                     self._take_in()
