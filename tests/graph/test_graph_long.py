@@ -12,7 +12,7 @@ from stepedit_fx import segments
 from stepedit_fx.audio import Audio, held
 from stepedit_fx.batch import Event, run_batch
 from stepedit_fx.engines.parametric.engine import ParametricEngine
-from stepedit_fx.errors import Cancelled, EngineError, RequestError
+from stepedit_fx.errors import Cancelled, EngineError, NothingToEdit, RequestError
 from stepedit_fx.files import Spool, read_audio, write_audio
 from stepedit_fx.graph import Graph, plan
 from stepedit_fx.graph import run as graph_run
@@ -228,7 +228,7 @@ def test_a_silent_stretch_that_an_engine_refuses_stays_as_it_is(
 
     def picky(self: ToyEngine, takes: list[Audio]) -> list:  # type: ignore[type-arg]
         if any(take.peak < 0.01 for take in takes):
-            raise EngineError("nobody speaks")
+            raise NothingToEdit("nobody speaks")
         return encode(self, takes)
 
     monkeypatch.setattr(ToyEngine, "encode", picky)
