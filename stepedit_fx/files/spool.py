@@ -29,7 +29,7 @@ def spool_folder() -> Path:
     Not /tmp: on many systems that is memory, which is what a spool is to save.
     """
     if not any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")):
-        large = Path("/var/tmp")  # noqa: S108 - files in it have no names
+        large = Path("/var/tmp")  # noqa: S108  # nosec B108 - no names in it
         if large.is_dir() and os.access(large, os.W_OK):
             return large
     return Path(tempfile.gettempdir())

@@ -107,8 +107,11 @@ class _Recognizer:
             ) from error
         disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            processor = WhisperProcessor.from_pretrained(folder, local_files_only=True)
-            self._model: Any = WhisperForConditionalGeneration.from_pretrained(
+            # A folder of the user's own, never the hub: there is no revision to pin.
+            processor = WhisperProcessor.from_pretrained(  # nosec B615
+                folder, local_files_only=True
+            )
+            self._model: Any = WhisperForConditionalGeneration.from_pretrained(  # nosec B615
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -150,7 +150,7 @@ def test_effects_are_reached_however_they_are_written(tmp_path: Path) -> None:
 def test_what_cannot_change_is_set_at_the_start(tmp_path: Path) -> None:
     """A switch takes its value from the file's start, and a later change is refused."""
     assert sets(midi_file(tmp_path / "a.mid", cc(21, 127), cc(21, 127, 900))) == (
-        "rack.chain.1={\"Invert\": {}, \"bypass\": true}",
+        'rack.chain.1={"Invert": {}, "bypass": true}',
     )
     with pytest.raises(RequestError, match=r"node 'rack': .*moved at 0\.94 s"):
         sets(midi_file(tmp_path / "b.mid", cc(21, 127), cc(21, 0, 900)))
