@@ -179,7 +179,9 @@ def _heaviest(engine: ParametricEngine, clips: Mapping[str, Audio]) -> list[Comb
         return min(timed(lambda: engine.decode([edited]), time.process_time) for _ in range(2))
 
     tags = [Edit(k, tag) for k, all_of in engine.offers.items() for tag in all_of]
-    singles = [edit for edit in tags if edit.kind != "paralinguistic" and edit not in HEAVY]
+    singles = [
+        edit for edit in tags if edit.kind not in {"clone", "paralinguistic"} and edit not in HEAVY
+    ]
     singles.sort(key=lambda edit: seconds((edit,)), reverse=True)
     found = max(combinations((*HEAVY, *singles[:COSTLIEST]), 3), key=seconds)
     return [] if set(found) in map(set, COMBOS) else [found]
