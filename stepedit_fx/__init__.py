@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stepedit_fx.audio import Audio as Audio
     from stepedit_fx.chain import Chain as Chain
-    from stepedit_fx.engines.base import open_engine as open_engine
     from stepedit_fx.errors import StepEditError as StepEditError
     from stepedit_fx.files import read_audio as read_audio
     from stepedit_fx.files import write_audio as write_audio
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from stepedit_fx.nodes.vad import Vad as Vad
     from stepedit_fx.session import Session as Session
     from stepedit_fx.store import Store as Store
+    from stepedit_fx.worker.opening import open_engine as open_engine
 
 __version__ = "0.1.0"
 
@@ -40,7 +40,7 @@ _HOMES = {
     "Store": "store",
     "Style": "nodes.style",
     "Vad": "nodes.vad",
-    "open_engine": "engines.base",
+    "open_engine": "worker.opening",
     "read_audio": "files",
     "write_audio": "files",
 }

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stepedit_fx.audio import Sound
-from stepedit_fx.engines.base import engine_class
 from stepedit_fx.errors import Cancelled, ReadError, RequestError, StepEditError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.best import kept_take, seeded, takes_data, try_takes
@@ -36,6 +35,7 @@ from stepedit_fx.provenance import (
 )
 from stepedit_fx.store import Store
 from stepedit_fx.takes import Take
+from stepedit_fx.worker.opening import holds_model, is_shared
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ MEMORY_BYTES = 4 << 20
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # Starting a process costs about as much as rendering this many short clips.
 TAKES_WORTH_A_PROCESS = 10
+CLIENTS = 8  # of a worker, where nobody says how many
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,7 @@ def run_batch(
     def stepped(take: Take, step: tuple[str, str] | None, portion: float | None) -> None:
         tell(Event(take.index - 1, step=step, portion=portion))
 
-    suits = 1 if engine_class(graph.engine.kind).is_heavy else jobs_for(len(chosen))
-    count = suits if jobs is None else jobs
+    count = _suits(graph, len(chosen)) if jobs is None else jobs
     factory = _Worker if count > 1 else _in_this_process(store, stepped, graph)
     done = spread(
         factory, setup, chosen, jobs=count, started=started, cancelled=cancelled or (lambda: False)
@@ -156,6 +156,15 @@ def run_batch(
             items[index] = item
             tell(Event(index, item=item))
     return Summary(tuple(items[i] for i in range(len(chosen))), time.perf_counter() - start)
+
+
+def _suits(graph: Graph, takes: int) -> int:
+    """How many processes for a graph's takes."""
+    if holds_model(graph.engine):
+        return 1
+    if is_shared(graph.engine):  # they wait for a worker, which does what they ask for together
+        return max(1, min(CLIENTS, takes // 2))
+    return jobs_for(takes)
 
 
 def jobs_for(takes: int) -> int:

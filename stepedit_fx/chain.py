@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stepedit_fx.audio import Audio, Samples
-from stepedit_fx.engines.base import Engine, check_offered, open_engine
+from stepedit_fx.engines.base import Engine, check_offered
 from stepedit_fx.errors import RenderError, RequestError, StepEditError
 from stepedit_fx.nodes.base import Context, EditNode
 from stepedit_fx.nodes.clone import Clone
 from stepedit_fx.speech import Speech, Transcript
+from stepedit_fx.worker.opening import open_engine
 
 
 @runtime_checkable

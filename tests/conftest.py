@@ -37,6 +37,15 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test starts or finds a worker, but those that are about one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEPEDIT_WORKER", "off")
+        patch.setenv("STEPEDIT_RUN", str(tmp_path_factory.mktemp("run")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def jackd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A JACK dummy server at 48 kHz and 256 frames that stays for the whole run; its name."""

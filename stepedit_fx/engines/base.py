@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.errors import RequestError, TagError, did_you_mean
@@ -22,6 +23,18 @@ class EngineSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: str
+
+    def settled(self) -> Self:
+        """With all that this process knows from elsewhere (its environment) written out.
+
+        What another process is told.
+        """
+        return self
+
+    @property
+    def identity(self) -> str:
+        """What makes an engine of these settings another one, beside them: its weights."""
+        return ""
 
 
 class Engine(Protocol):
@@ -95,6 +108,11 @@ def is_cancelled() -> bool:
     return _asked.get()()
 
 
+def cancel_check() -> Callable[[], bool]:
+    """`is_cancelled` of this thread, for another thread to ask."""
+    return _asked.get()
+
+
 @contextmanager
 def asked_for(
     cancelled: Callable[[], bool], *, is_urgent: bool, progress: Callable[[int], None]
@@ -130,6 +148,11 @@ def is_urgent() -> bool:
 def tell_progress(tokens: int) -> None:
     """Tell whoever asked how many tokens there are so far."""
     _told.get()(tokens)
+
+
+def progress_teller() -> Callable[[int], None]:
+    """`tell_progress` of this thread, for another thread to call."""
+    return _told.get()
 
 
 def engine_class(kind: str) -> type[Engine]:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -238,7 +239,7 @@ class _LongRun:
         wait_for_running = True
         try:
             for batch in _batches(jobs, self.plan.engine.batch):
-                waiting.append(pool.submit(self._do, tree, batch))
+                waiting.append(pool.submit(copy_context().run, self._do, tree, batch))
                 if len(waiting) > self.threads:
                     yield from self._result(waiting.popleft())
             while waiting:

@@ -22,10 +22,11 @@ from stepedit_fx.graph.parts import (
     split_sets,
 )
 from stepedit_fx.graph.problems import Problems, in_file_order
-from stepedit_fx.graph.spec import Graph, NodeSpec, open_with
+from stepedit_fx.graph.spec import Graph, NodeSpec
 from stepedit_fx.graph.tree import Map, Mark, Scalar, Tree
 from stepedit_fx.graph.variables import Variables, read_variables
 from stepedit_fx.nodes.output import PLACEHOLDERS, Output, placeholders
+from stepedit_fx.worker.opening import open_with
 
 VERSION = 1
 TOP_KEYS = ("version", "name", "description", "engine", "seed", "takes", "vars", "nodes", "chain")

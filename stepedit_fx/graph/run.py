@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from graphlib import TopologicalSorter
@@ -177,7 +178,7 @@ class _Run:
                         self._keep(step, *self._do(step, inputs))
                         sorter.done(step_id)
                     else:
-                        running[pool.submit(self._do, step, inputs)] = step
+                        running[pool.submit(copy_context().run, self._do, step, inputs)] = step
                 self._store_finished()
                 done = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED).done
                 for future in [future for future in running if future in done]:

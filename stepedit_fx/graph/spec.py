@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepedit_fx.audio import Audio
-from stepedit_fx.engines.base import Engine, EngineSettings, engine_class
+from stepedit_fx.engines.base import Engine, EngineSettings
 from stepedit_fx.errors import GraphError, Problem, ReadError
 from stepedit_fx.graph.document import MAX_BYTES
 from stepedit_fx.nodes import Node
 from stepedit_fx.store.keys import digest
+from stepedit_fx.worker.opening import open_with
 
 if TYPE_CHECKING:
     from stepedit_fx.graph.plan import Plan
@@ -167,14 +168,6 @@ class Graph:
             portion=portion,
             cancelled=cancelled,
         )
-
-
-@lru_cache(maxsize=4)
-def open_with(settings: EngineSettings) -> Engine:
-    """The engine with these settings, opened once per process."""
-    made: Any = engine_class(settings.kind)
-    engine: Engine = made(settings)
-    return engine
 
 
 def _read_text(path: Path) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stepedit_fx.audio import Audio, Sound, held
+from stepedit_fx.engines.base import urgently
 from stepedit_fx.errors import (
     Cancelled,
     RenderError,
@@ -152,15 +153,17 @@ class _Render:
                 spent += work.get(step, 0.0)
             tell(min(spent / total, 1.0) if total else 1.0)
 
-        result = graph.run(
-            source,
-            out_dir=None,
-            store=self.store,
-            plugin_folders=self.plugin_folders,
-            progress=told,
-            portion=tell,
-            cancelled=lambda: self.desk.is_cancelled(self.name),
-        )
+        listening = bool(self.order["up_to"])
+        with urgently() if listening else contextlib.nullcontext():
+            result = graph.run(
+                source,
+                out_dir=None,
+                store=self.store,
+                plugin_folders=self.plugin_folders,
+                progress=told,
+                portion=tell,
+                cancelled=lambda: self.desk.is_cancelled(self.name),
+            )
         self._cancel_if_asked()
         if self.order["up_to"]:
             return {"files": [], "sound": self._handed_over(held(result.values[HEARD]))}

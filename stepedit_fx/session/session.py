@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from stepedit_fx.engines.base import engine_class
 from stepedit_fx.errors import NotFound, RequestError, StepEditError, did_you_mean
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.controls import (
@@ -34,6 +33,7 @@ from stepedit_fx.session.monitor import Monitor
 from stepedit_fx.session.renderer import Order, Renderer
 from stepedit_fx.session.renders import Renders
 from stepedit_fx.session.scenes import Scenes
+from stepedit_fx.worker.opening import holds_model
 
 logger = logging.getLogger(__name__)
 
@@ -315,7 +315,7 @@ class Session:
             nodes = upstream(self._graph, node_id)
             # Two processes, so that what is listened to never waits for a long file; but one
             # where each would hold gigabytes of weights.
-            heavy = engine_class(self._graph.engine.kind).is_heavy
+            heavy = holds_model(self._graph.engine)
             lane = self._file_lane if heavy else self._listen_lane
             monitor = Monitor(nodes, lane, order, heard, self._ended)
             self._monitors.append(monitor)

@@ -11,16 +11,17 @@ import queue
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from stepedit_fx import __version__, errors
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import (
+    Engine,
     EngineSettings,
     engine_class,
     is_cancelled,
@@ -48,8 +49,6 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.05  # how often a call looks whether it is still wanted
 TRIES = 2  # a job whose worker dies is given to a fresh one, once
-
-Made = TypeVar("Made")
 
 
 class WorkerLost(Exception):
@@ -108,9 +107,21 @@ class WorkerEngine:
         for name in ("segment_s", "batch"):
             if hasattr(cls, name):
                 setattr(self, name, getattr(cls, name))
-        self._starter = Starter(settings, folder)
+        self._folder = folder
         self._lock = threading.Lock()
         self._link: _Link | None = None
+
+    @cached_property
+    def _starter(self) -> Starter:
+        """Made when first needed: a graph may be looked at where its models are not."""
+        return Starter(self.settings, self._folder)
+
+    @cached_property
+    def _here(self) -> Engine:
+        """The engine in this process, for what it knows without its model."""
+        made: Any = engine_class(self.settings.kind)
+        engine: Engine = made(self.settings)
+        return engine
 
     @cached_property
     def _told(self) -> Message:
@@ -122,8 +133,7 @@ class WorkerEngine:
 
     @property
     def offers(self) -> Mapping[str, Sequence[str]]:
-        offers: Mapping[str, Sequence[str]] = self._told["offers"]
-        return offers
+        return self._here.offers
 
     def encode(self, takes: Sequence[Audio]) -> list[Speech]:
         """See `Engine.encode`. The voices stay with the worker."""
@@ -315,8 +325,3 @@ def _error_of(message: Message) -> StepEditError:
         kind = EngineError
     made: StepEditError = kind(told["cause"], remedy=told["remedy"], node=told["node"])
     return made
-
-
-def through_worker(settings: EngineSettings, open_here: Callable[[], Made]) -> Made | WorkerEngine:
-    """The engine in a worker, or here where the settings want none."""
-    return open_here() if getattr(settings, "worker", "off") == "off" else WorkerEngine(settings)

@@ -228,7 +228,6 @@ class _Client:
             engine = self._server.engine
             told = {
                 "fingerprint": engine.fingerprint,
-                "offers": {kind: list(tags) for kind, tags in engine.offers.items()},
                 "pid": os.getpid(),
             }
         except StepEditError as error:

@@ -28,12 +28,15 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 class Starter:
-    """Connections to the worker of these settings; started where there is none."""
+    """Connections to the worker of these settings; started where there is none.
+
+    Raises ReadError where the model is not there, RequestError as `address_of`.
+    """
 
     def __init__(self, settings: EngineSettings, folder: Path | None = None) -> None:
-        self.settings = settings
-        self.data = settings.model_dump(mode="json")
-        self.address: Address = address_of(self.data, folder)
+        self.data = settings.settled().model_dump(mode="json")
+        # Other weights in the same folder are another worker's.
+        self.address: Address = address_of({**self.data, "identity": settings.identity}, folder)
 
     def connected(self) -> socket.socket:
         """A connection. Raises EngineError where no worker can be started."""

@@ -164,7 +164,7 @@ def test_only_this_user_may_connect(worker: WorkerEngine, folder: Path) -> None:
     assert mode & 0o077 == 0
     folder.chmod(0o777)
     with pytest.raises(RequestError, match="others may write"):
-        WorkerEngine(settings(), folder=folder)
+        WorkerEngine(settings(), folder=folder).status()
     folder.chmod(0o700)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from stepedit_fx.audio import Audio, Samples
 from stepedit_fx.engines.step_audio.flow import Conditioning
-from stepedit_fx.engines.step_audio.networks import Networks, in_batches
+from stepedit_fx.engines.step_audio.gathering import Stopped
+from stepedit_fx.engines.step_audio.networks import Networks
 from stepedit_fx.engines.step_audio.placing import is_untouched, put_back
 from stepedit_fx.engines.step_audio.takes import Segment, Source, unpack
 from stepedit_fx.speech import Speech
@@ -23,6 +24,8 @@ class _Job:
     number: int
     segment: Segment
     source: Source
+    steps: int
+    seed: int
 
 
 def decode(networks: Networks, takes: Sequence[Speech], *, steps: int, seed: int) -> list[Audio]:
@@ -30,18 +33,18 @@ def decode(networks: Networks, takes: Sequence[Speech], *, steps: int, seed: int
     sources = [Source.of(take.voice) for take in takes]
     unpacked = [unpack(take) for take in takes]
     jobs = [
-        _Job(index, number, segment, source)
+        _Job(index, number, segment, source, steps, seed)
         for index, ((segments, _), source) in enumerate(zip(unpacked, sources, strict=True))
         for number, segment in enumerate(segments)
         if not is_untouched(segment, source)
     ]
-    # Like lengths together: a batch is as long as its longest.
-    jobs.sort(key=lambda job: len(job.segment.tokens))
-
-    def work(batch: Sequence[_Job]) -> list[Samples]:
-        return _speak(networks, batch, steps, seed)
-
-    sounds = in_batches(networks, jobs, MOST_AT_ONCE, work, "the flow and the vocoder")
+    sounds = networks.together(
+        "the flow and the vocoder",
+        _speak,
+        jobs,
+        most=MOST_AT_ONCE,
+        size=lambda job: len(job.segment.tokens),
+    )
     spoken = {(job.take, job.number): sound for job, sound in zip(jobs, sounds, strict=True)}
     return [
         put_back(
@@ -59,10 +62,11 @@ def decode(networks: Networks, takes: Sequence[Speech], *, steps: int, seed: int
     ]
 
 
-def _speak(networks: Networks, jobs: Sequence[_Job], steps: int, seed: int) -> list[Samples]:
-    items = [(job.segment.tokens, _conditioning(job), seed) for job in jobs]
-    mels = networks.flow.mel(items, steps=steps)
-    waves = networks.vocoder.wav(mels, [seed] * len(mels))
+def _speak(networks: Networks, jobs: Sequence[_Job], stopped: Stopped) -> list[Samples]:
+    """The sound of each job's segment. All are of one engine, and so of one number of steps."""
+    items = [(job.segment.tokens, _conditioning(job), job.seed) for job in jobs]
+    mels = networks.flow.mel(items, steps=jobs[0].steps, stopped=stopped)
+    waves = networks.vocoder.wav(mels, [job.seed for job in jobs])
     return [np.asarray(wave.cpu().numpy(), np.float32) for wave in waves]
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
-from stepedit_fx.engines.base import is_cancelled
-from stepedit_fx.engines.step_audio.generation import Generated, Request, generate, pass_seed
-from stepedit_fx.engines.step_audio.networks import Networks, in_batches
+from stepedit_fx.engines.base import is_cancelled, is_urgent, progress_teller
+from stepedit_fx.engines.step_audio.generation import Generated, Request, pass_seed
+from stepedit_fx.engines.step_audio.networks import Networks
 from stepedit_fx.engines.step_audio.over_time import of_segment
-from stepedit_fx.engines.step_audio.prompts import clone_prompt, edit_prompt
+from stepedit_fx.engines.step_audio.prompts import clone_prompt, edit_prompt, system_length
 from stepedit_fx.engines.step_audio.sampling import Sampling
 from stepedit_fx.engines.step_audio.takes import (
     Around,
@@ -37,7 +37,6 @@ from stepedit_fx.tags import DIALECTS, SOUNDS, parse_sounds, split_words
 
 logger = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 16  # sequences; each holds some 80 MB of keys and values at the published size
 # How much longer than its source an edit may get before it counts as lost. The published model
 # stays well within: "more slower" adds about half.
 LONGER = {"slower": 2.5, "more slower": 3.5}
@@ -164,8 +163,10 @@ def _jobs(
         if number >= passes(edit) or (edit.kind == "paralinguistic" and not wanted[n]):
             continue  # nothing is to be done with this segment
         mine = replace(edit, text=wanted[n])
+        prompt = tuple(edit_prompt(networks.text, mine, texts[n], segment.tokens))
         request = Request(
-            prompt_ids=tuple(edit_prompt(networks.text, mine, texts[n], segment.tokens)),
+            prompt_ids=prompt,
+            prefix=system_length(prompt),
             max_groups=_budget(mine, len(segment.tokens) // GROUP),
             min_groups=_least(mine, len(segment.tokens) // GROUP),
             seed=pass_seed(edit.seed, number, n),
@@ -233,8 +234,10 @@ def _clone_jobs(
     for n, piece in enumerate(cut_sentences(edit.text)):
         said = piece if n == 0 else dialect + piece
         allowed_s = spoken_s(piece) * CLONE_LONGER + SPARE_S + SOUND_S * piece.count("[")
+        prompt = tuple(clone_prompt(networks.text, said, texts[at], longest.tokens))
         request = Request(
-            prompt_ids=tuple(clone_prompt(networks.text, said, texts[at], longest.tokens)),
+            prompt_ids=prompt,
+            prefix=system_length(prompt),
             max_groups=math.ceil(allowed_s / GROUP_S),
             min_groups=max(1, int(spoken_s(piece) * SHORTEST / GROUP_S)),
             seed=pass_seed(edit.seed, 0, n),
@@ -259,14 +262,22 @@ def _spoken(text: str) -> str:
 
 
 def _run(networks: Networks, jobs: Sequence[_Job]) -> list[Generated]:
-    def work(batch: Sequence[_Job]) -> list[Generated]:
-        requests = [job.request for job in batch]
-        found = generate(networks.language_model, requests, cancelled=is_cancelled)
-        if any(result.stop == "cancelled" for result in found):
-            raise Cancelled("the edit was cancelled", remedy="Nothing half-made was kept.")
-        return found
+    """The model's answers. Raises Cancelled, EngineError."""
+    tell, counts = progress_teller(), [0] * len(jobs)
 
-    return in_batches(networks, jobs, MOST_AT_ONCE, work, "the language model")
+    def written(place: int, ids: int) -> None:
+        counts[place] = ids
+        tell(sum(counts))
+
+    found: list[Generated] = networks.writer.answer(
+        [job.request for job in jobs],
+        is_urgent=is_urgent(),
+        progress=written,
+        cancelled=is_cancelled,
+    )
+    if any(result.stop == "cancelled" for result in found):
+        raise Cancelled("the edit was cancelled", remedy="Nothing half-made was kept.")
+    return found
 
 
 def _tokens(result: Generated, kind: str) -> Codes:

@@ -10,7 +10,8 @@ import torch
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.step_audio.features import prompt_mel
-from stepedit_fx.engines.step_audio.networks import Networks, in_batches
+from stepedit_fx.engines.step_audio.gathering import Stopped
+from stepedit_fx.engines.step_audio.networks import Networks
 from stepedit_fx.engines.step_audio.preparation import Prepared, prepare
 from stepedit_fx.engines.step_audio.takes import Around, Reference, Segment, Source, pack
 from stepedit_fx.engines.step_audio.vocabulary import GROUP, GROUP_S, Codes, mix
@@ -37,8 +38,8 @@ def encode(networks: Networks, takes: Sequence[Audio]) -> list[Speech]:
     """See `StepAudioEngine.encode`."""
     clips = [_clips(take) for take in takes]
     flat = [clip for row in clips for clip in row]
-    tokens = in_batches(
-        networks, flat, MOST_AT_ONCE, lambda batch: _tokens(networks, batch), "the tokenizers"
+    tokens = networks.together(
+        "the tokenizers", _tokens, flat, most=MOST_AT_ONCE, size=lambda c: len(c.sound.samples_16k)
     )
     for clip, found in zip(flat, tokens, strict=True):
         clip.tokens = found
@@ -60,7 +61,7 @@ def _clips(take: Audio) -> list[_Clip]:
     return found
 
 
-def _tokens(networks: Networks, clips: Sequence[_Clip]) -> list[Codes]:
+def _tokens(networks: Networks, clips: Sequence[_Clip], stopped: Stopped) -> list[Codes]:
     sounds = [torch.from_numpy(clip.sound.samples_16k) for clip in clips]
     linguistic = networks.linguistic.codes(sounds)
     semantic = networks.semantic.codes(sounds)

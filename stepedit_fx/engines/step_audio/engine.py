@@ -11,15 +11,17 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import Self
 
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import EngineSettings, check_offered
 from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
+from stepedit_fx.engines.step_audio.layout import default_folder
 from stepedit_fx.engines.step_audio.libraries import check_installed
-from stepedit_fx.engines.step_audio.networks import Networks, Precision
+from stepedit_fx.engines.step_audio.networks import Networks, Precision, loaded
 from stepedit_fx.engines.step_audio.takes import KIND
 from stepedit_fx.errors import RequestError
 from stepedit_fx.speech import Edit, Speech
@@ -37,8 +39,9 @@ class StepAudioSettings(EngineSettings):
 
     models: the folder with the published files; $STEPEDIT_MODELS or the user's data folder where
     it is not given. chain: whether edits go from tokens to tokens, or back to sound between two
-    edits, as the reference does (each time a generation is lost). The rest is how the language
-    model draws, and what decode starts from.
+    edits, as the reference does (each time a generation is lost). worker: auto for a process that
+    owns the model and is shared by all that run here, off for this process. The rest is how the
+    language model draws, and what decode starts from.
     """
 
     kind: Literal["step-audio"] = "step-audio"
@@ -53,10 +56,28 @@ class StepAudioSettings(EngineSettings):
     min_p: float = Field(0.0, ge=0, lt=1)
     flow_steps: int = Field(10, ge=1, le=100)
     noise_seed: int = Field(0, ge=0, lt=2**31)
+    # Where the work is done does not change what comes out, so it is told to nobody.
+    worker: Literal["auto", "off"] = Field("auto", exclude=True)
+
+    def settled(self) -> Self:
+        """See `EngineSettings.settled`: which folder of models is meant."""
+        return self.model_copy(update={"models": self._folder})
+
+    @property
+    def identity(self) -> str:
+        """The weights, by their hashes. Raises ReadError that says what is missing."""
+        return Checkpoint.find(self._folder).fingerprint
+
+    @property
+    def _folder(self) -> Path:
+        return default_folder() if self.models is None else self.models.expanduser().absolute()
 
 
 class StepAudioEngine:
-    """Edits speech by a language model over its tokens."""
+    """Edits speech by a language model over its tokens; several threads may use it at once.
+
+    What they ask for at the same time is done in batches.
+    """
 
     kind: ClassVar[str] = KIND
     Settings: ClassVar[type[EngineSettings]] = StepAudioSettings
@@ -66,15 +87,14 @@ class StepAudioEngine:
 
     def __init__(self, settings: StepAudioSettings | None = None) -> None:
         self.settings = settings or StepAudioSettings()
-        # Branches of a graph run side by side; the networks do one thing at a time.
-        self._lock = RLock()
+        self.loading = RLock()
 
-    @cached_property
+    @loaded
     def checkpoint(self) -> Checkpoint:
         """The published files. Raises ReadError that says what is missing."""
         return Checkpoint.find(self.settings.models)
 
-    @cached_property
+    @loaded
     def networks(self) -> Networks:
         """The networks, each loaded when it is first needed.
 
@@ -123,8 +143,7 @@ class StepAudioEngine:
         """
         from stepedit_fx.engines.step_audio import encoding
 
-        with self._lock:
-            return encoding.encode(self.networks, takes)
+        return encoding.encode(self.networks, takes)
 
     def edit(self, takes: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
         """Ask the model for each edit; a strength of 0 gives the take itself.
@@ -140,25 +159,24 @@ class StepAudioEngine:
                     "an edit over time needs its segments from pass to pass",
                     remedy="Set the engine's chain to tokens.",
                 )
-        with self._lock:
-            cut = [over_time.split(*pair) for pair in zip(takes, edits, strict=True)]
-            edited = [take for take, _ in cut]
-            by_segment = [own for _, own in cut]
-            most = [max(editing.passes(edit) for edit in own) for own in by_segment]
-            for number in range(max(most, default=0)):
-                due = [i for i, passes in enumerate(most) if number < passes]
-                results = editing.edit_once(
-                    self.networks,
-                    self._sampling,
-                    [edited[i] for i in due],
-                    [by_segment[i] for i in due],
-                    number,
-                )
-                if self.settings.chain == "audio":
-                    results = encoding.encode(self.networks, self.decode(results))
-                for i, result in zip(due, results, strict=True):
-                    edited[i] = result
-            return edited
+        cut = [over_time.split(*pair) for pair in zip(takes, edits, strict=True)]
+        edited = [take for take, _ in cut]
+        by_segment = [own for _, own in cut]
+        most = [max(editing.passes(edit) for edit in own) for own in by_segment]
+        for number in range(max(most, default=0)):
+            due = [i for i, passes in enumerate(most) if number < passes]
+            results = editing.edit_once(
+                self.networks,
+                self._sampling,
+                [edited[i] for i in due],
+                [by_segment[i] for i in due],
+                number,
+            )
+            if self.settings.chain == "audio":
+                results = encoding.encode(self.networks, self.decode(results))
+            for i, result in zip(due, results, strict=True):
+                edited[i] = result
+        return edited
 
     def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
         """Say the text of each edit in its reference's voice; dialect prefixes count.
@@ -167,18 +185,25 @@ class StepAudioEngine:
         """
         from stepedit_fx.engines.step_audio import editing
 
-        with self._lock:
-            return editing.clone(self.networks, self._sampling, references, edits)
+        return editing.clone(self.networks, self._sampling, references, edits)
 
     def decode(self, takes: Sequence[Speech]) -> list[Audio]:
         """Speak each take's tokens and put them in the source's place; untouched parts stay."""
         from stepedit_fx.engines.step_audio import decoding
 
-        with self._lock:
-            chosen = self.settings
-            return decoding.decode(
-                self.networks, takes, steps=chosen.flow_steps, seed=chosen.noise_seed
-            )
+        chosen = self.settings
+        return decoding.decode(
+            self.networks, takes, steps=chosen.flow_steps, seed=chosen.noise_seed
+        )
+
+    def release(self) -> None:
+        """Give the device's memory back; what is asked next loads the networks again."""
+        if "networks" in vars(self):
+            self.networks.release()
+
+    def status(self) -> dict[str, Any]:
+        """What is loaded where, and what the language model is at."""
+        return {"models": str(self.checkpoint.language_model_folder), **self.networks.status()}
 
     @cached_property
     def _sampling(self) -> Sampling:

@@ -27,7 +27,7 @@ from stepedit_fx.engines.step_audio.flow_encoder import EncoderCache, EncoderSiz
 from stepedit_fx.engines.step_audio.flow_layers import size
 from stepedit_fx.engines.step_audio.vocabulary import Codes, to_flow
 from stepedit_fx.engines.step_audio.weights import State, assign, within
-from stepedit_fx.errors import EngineError, RequestError
+from stepedit_fx.errors import Cancelled, EngineError, RequestError
 
 FRAMES_PER_SECOND = 50  # of the mel: 24000 Hz / 480
 STEPS = 10  # of Euler, as published
@@ -186,14 +186,20 @@ class Flow(nn.Module):
 
     @torch.inference_mode()
     def mel(
-        self, items: Sequence[Item], *, steps: int = STEPS, noise: Noise | None = None
+        self,
+        items: Sequence[Item],
+        *,
+        steps: int = STEPS,
+        noise: Noise | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> list[Tensor]:
         """The mel of each item's tokens, (80, frames) with 6 frames a group, on the flow's device.
 
         Items of any lengths are decoded as one batch (several, if they are long together), equal to
         one by one within float rounding. noise: draws of a seed, in place of `seeded_noise`.
+        stopped: asked before every step.
         Raises EngineError for malformed tokens, a prompt of other sizes, or a result that is not
-        finite.
+        finite; Cancelled when it was stopped.
         """
         mels: list[Tensor | None] = [None] * len(items)
         noise = noise or self.noise
@@ -202,7 +208,7 @@ class Flow(nn.Module):
         most = BATCH_FRAMES if self.device.type == "cpu" else GPU_BATCH_FRAMES
         for batch in _batches(lengths, most // self.frames_per_step):
             decoded = self._decode(
-                [items[i] for i in batch], [rows[i] for i in batch], steps, noise
+                [items[i] for i in batch], [rows[i] for i in batch], steps, noise, stopped
             )
             for i, mel in zip(batch, decoded, strict=True):
                 mels[i] = mel
@@ -251,17 +257,21 @@ class Flow(nn.Module):
         steps: int,
         valid: Tensor | None = None,
         caches: Sequence[Sequence[BlockCache]] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Tensor:
         """Noise moved to mel frames; noise, mu, condition and result are (batch, frames, 80).
 
         speakers: (batch, 80). valid: (batch, frames), False where a row is padding. caches: of the
-        estimator, one for each step. Raises RequestError for no steps.
+        estimator, one for each step. stopped: asked before every step.
+        Raises RequestError for no steps, Cancelled.
         """
         context = torch.cat([mu, speakers[:, None].expand_as(mu), condition], dim=2)
         context = torch.cat([context, torch.zeros_like(context)])  # guided, then unguided
         valid = None if valid is None else valid.repeat(2, 1)
         x = noise
         for step, (time, after) in enumerate(pairwise(_times(steps).to(mu.device))):
+            if stopped():
+                raise Cancelled("the job was cancelled", remedy="Nothing half-made was kept.")
             velocity = self.estimator(
                 x.repeat(2, 1, 1),
                 context,
@@ -285,6 +295,7 @@ class Flow(nn.Module):
         rows: Sequence[tuple[Codes, Codes]],
         steps: int,
         noise: Noise,
+        stopped: Callable[[], bool],
     ) -> list[Tensor]:
         """The mel of each item, as one batch padded at the end."""
         speakers = self.speakers([voice for _, voice, _ in items])
@@ -306,6 +317,7 @@ class Flow(nn.Module):
             condition.to(self.device),
             steps=steps,
             valid=None if valid is None else valid.repeat_interleave(per_step, dim=1),
+            stopped=stopped,
         )
         ends = [
             (len(prompt) * per_step, n * per_step)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stepedit_fx.engines.base import cancel_check, is_urgent
 from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
+from stepedit_fx.engines.step_audio.gathering import Gathering, Stopped
 from stepedit_fx.engines.step_audio.vocabulary import GROUP, GROUPS_PER_SECOND
 from stepedit_fx.errors import EngineError
 
@@ -21,13 +24,17 @@ if TYPE_CHECKING:
     from stepedit_fx.engines.step_audio.semantic import SemanticTokenizer
     from stepedit_fx.engines.step_audio.speaker import SpeakerEncoder
     from stepedit_fx.engines.step_audio.text import TextTokenizer
+    from stepedit_fx.engines.step_audio.token_service import TokenService
     from stepedit_fx.engines.step_audio.vocoder import Vocoder
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Made = TypeVar("Made")
 TIMED_STEPS = 3
+MOST_ROWS = 16
+LARGE = ("language_model", "linguistic", "semantic", "speaker", "flow", "vocoder")
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,21 @@ class Precision:
     quantization: str = "none"
 
 
+class loaded(cached_property[Made]):  # noqa: N801 - reads as what it decorates
+    """What takes long to have, made by the first thread that needs it while others wait.
+
+    Its owner has a lock named `loading`.
+    """
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        with instance.loading:
+            return super().__get__(instance, owner)
+
+
 class Networks:
-    """All that a checkpoint holds, ready to run.
+    """All that a checkpoint holds, ready to run; several threads may use it at once.
 
     The language model runs in the chosen number format. The tokenizers, the flow and the vocoder
     are small beside it and run in float32, in which they were published.
@@ -49,8 +69,10 @@ class Networks:
     def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
         self.checkpoint = checkpoint
         self.precision = precision
+        self.loading = threading.RLock()
+        self._gatherings: dict[str, Gathering[Any, Any]] = {}
 
-    @cached_property
+    @loaded
     def device(self) -> torch.device:
         """Raises RequestError for a device that is not there."""
         from stepedit_fx.engines.step_audio.devices import choose_device
@@ -63,7 +85,7 @@ class Networks:
             torch.backends.cudnn.allow_tf32 = False
         return device
 
-    @cached_property
+    @loaded
     def dtype(self) -> torch.dtype:
         """Of the language model. Raises RequestError for one the device cannot do."""
         from stepedit_fx.engines.step_audio.devices import choose_dtype
@@ -76,13 +98,13 @@ class Networks:
     def dtype_name(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 
-    @cached_property
+    @loaded
     def text(self) -> TextTokenizer:
         from stepedit_fx.engines.step_audio.text import TextTokenizer
 
         return TextTokenizer(self.checkpoint.text_tokenizer_path)
 
-    @cached_property
+    @loaded
     def language_model(self) -> Any:
         """A Step1ForCausalLM. Raises ReadError, and EngineError where it does not fit."""
         from stepedit_fx.engines.step_audio.lm_loading import load_language_model
@@ -101,7 +123,7 @@ class Networks:
             _tell_speed(model)
         return model
 
-    @cached_property
+    @loaded
     def linguistic(self) -> LinguisticTokenizer:
         from stepedit_fx.engines.step_audio.features import read_cmvn
         from stepedit_fx.engines.step_audio.linguistic import LinguisticTokenizer, read_heads
@@ -117,19 +139,19 @@ class Networks:
             device=self.device,
         )
 
-    @cached_property
+    @loaded
     def semantic(self) -> SemanticTokenizer:
         from stepedit_fx.engines.step_audio.semantic import SemanticTokenizer
 
         return SemanticTokenizer(self.checkpoint.semantic_path, self.device)
 
-    @cached_property
+    @loaded
     def speaker(self) -> SpeakerEncoder:
         from stepedit_fx.engines.step_audio.speaker import SpeakerEncoder
 
         return SpeakerEncoder(self.checkpoint.speaker_path, self.device)
 
-    @cached_property
+    @loaded
     def flow(self) -> Flow:
         from stepedit_fx.engines.step_audio.flow import Flow
 
@@ -139,7 +161,7 @@ class Networks:
             found.flow_state(), config, source=str(found.flow_path), device=self.device
         )
 
-    @cached_property
+    @loaded
     def vocoder(self) -> Vocoder:
         from stepedit_fx.engines.step_audio.vocoder import open_vocoder
 
@@ -151,36 +173,88 @@ class Networks:
             device=self.device,
         )
 
+    @loaded
+    def writer(self) -> TokenService:
+        """Who writes audio ids for everybody."""
+        from stepedit_fx.engines.step_audio.token_service import TokenService
 
-def in_batches(
-    networks: Networks,
-    items: Sequence[Item],
-    most: int,
-    work: Callable[[Sequence[Item]], list[Result]],
-    what: str,
-) -> list[Result]:
-    """Work done on batches of at most `most` items; smaller ones where memory runs out.
+        return TokenService(
+            lambda: self.language_model,
+            self._most_rows,
+            lambda error: self.out_of_memory(error, "the language model"),
+        )
 
-    Raises EngineError, saying what would fit, where not even one item does.
-    """
-    done: list[Result] = []
-    size = most
-    while len(done) < len(items):
-        batch = items[len(done) : len(done) + size]
-        try:
-            done += work(batch)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                raise _out_of_memory(networks, what) from error
-            size = len(batch) // 2
-            logger.info("out of memory: %s goes on %d at a time", what, size)
-            _empty_cache(networks)
-    return done
+    def together(
+        self,
+        what: str,
+        work: Callable[[Networks, Sequence[Item], Stopped], Sequence[Result]],
+        items: Sequence[Item],
+        *,
+        most: int,
+        size: Callable[[Item], int],
+    ) -> list[Result]:
+        """The work on all items, in batches of at most `most` that other threads share.
+
+        Raises Cancelled, EngineError where the memory is too small for one, and the work's own.
+        """
+        with self.loading:
+            if what not in self._gatherings:
+                self._gatherings[what] = Gathering(
+                    lambda batch, stopped: work(self, batch, stopped),
+                    most,
+                    lambda error: self.out_of_memory(error, what),
+                    size,
+                )
+        shared: Gathering[Item, Result] = self._gatherings[what]
+        return shared.run(items, is_urgent=is_urgent(), cancelled=cancel_check())
+
+    def out_of_memory(self, error: BaseException, what: str) -> EngineError | None:
+        """What to tell of an error that means too little memory, None for another."""
+        if not is_out_of_memory(error):
+            return None
+        import torch
+
+        from stepedit_fx.engines.step_audio.devices import what_fits
+
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return EngineError(
+            f"out of memory on {self.device} in {what}",
+            remedy=what_fits(self.device, self.dtype),
+        )
+
+    def release(self) -> None:
+        """Give all memory back that can be had again; the next use loads anew."""
+        import gc
+
+        with self.loading:
+            if "writer" in vars(self):
+                self.writer.release()
+            for name in LARGE:
+                vars(self).pop(name, None)
+        gc.collect()
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def status(self) -> dict[str, Any]:
+        """What is loaded where, and what the writer is at; loads nothing."""
+        writer = vars(self).get("writer")
+        return {
+            "device": str(self.device),
+            "dtype": self.dtype_name,
+            "quantization": self.precision.quantization,
+            "loaded": [name for name in LARGE if name in vars(self)],
+            "writer": writer.status() if writer is not None else {},
+        }
+
+    def _most_rows(self, places: int) -> int:
+        """How many takes of so many ids the language model writes at once."""
+        return MOST_ROWS
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device or the machine could not give memory; torch says it in several ways."""
     import torch
 
@@ -194,15 +268,6 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def _out_of_memory(networks: Networks, what: str) -> EngineError:
-    from stepedit_fx.engines.step_audio.devices import what_fits
-
-    return EngineError(
-        f"out of memory on {networks.device} in {what}",
-        remedy=what_fits(networks.device, networks.dtype),
-    )
-
-
 class _naming_memory:  # noqa: N801 - reads as a word after `with`
     """Turns running out of memory into an error that says what would fit."""
 
@@ -213,15 +278,9 @@ class _naming_memory:  # noqa: N801 - reads as a word after `with`
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and is_out_of_memory(error):
-            raise _out_of_memory(self.networks, self.what) from error
-
-
-def _empty_cache(networks: Networks) -> None:
-    import torch
-
-    if networks.device.type == "cuda":
-        torch.cuda.empty_cache()
+        told = self.networks.out_of_memory(error, self.what) if error is not None else None
+        if told is not None:
+            raise told from error
 
 
 def _tell_speed(model: Any) -> None:

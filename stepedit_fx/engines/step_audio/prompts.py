@@ -6,7 +6,7 @@ can be improved. Source: the published Step-Audio-EditX checkpoint and its refer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from numpy.typing import ArrayLike
 
@@ -121,6 +121,12 @@ def clone_prompt(
         BEGIN_OF_TURN_ID,
         *tokenizer.encode("assistant\n"),
     ]
+
+
+def system_length(prompt: Sequence[int]) -> int:
+    """How many of a prompt's ids are the system's turn: of edits always the same ones, of clones
+    those of the voice."""
+    return prompt.index(END_OF_TURN_ID) + 1
 
 
 def _turn(ids: list[int]) -> list[int]:

@@ -24,9 +24,11 @@ from stepedit_fx.errors import EngineError
 logger = logging.getLogger(__name__)
 
 PLACES_STEP = 1024  # room for ids is made in steps of this
+MOST_FITTING = 1 << 30  # no limit is known
 POLL_S = 0.05  # how often an asker looks whether the answer is still wanted
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
+Written = Callable[[int, Sequence[int]], None]
 
 
 @dataclass(eq=False)
@@ -34,10 +36,12 @@ class _Job:
     """One prompt on its way to its answer. turn: smaller ones first, among equally urgent."""
 
     request: Request
-    most: int
+    place: int  # among those asked for together
     is_urgent: bool
     turn: int
     progress: Progress | None
+    written: Written | None
+    most: int = 0
     done: threading.Event = field(default_factory=threading.Event)
     is_cancelled: bool = False
     answer: Generated | None = None
@@ -62,24 +66,25 @@ class TokenService:
 
     model: gives the language model; called in the service's own thread, when first needed.
     most_rows: how many takes of so many ids fit beside one another, at least 1.
-    is_out_of_memory: whether an error says so; the batch is then made smaller and goes on.
+    out_of_memory: gives back what it can and says what to tell, for an error that means it, None
+    for another; the batch is then made smaller and goes on.
     """
 
     def __init__(
         self,
         model: Callable[[], Any],
         most_rows: Callable[[int], int],
-        is_out_of_memory: Callable[[Exception], bool],
+        out_of_memory: Callable[[Exception], EngineError | None],
     ) -> None:
         self._model, self._most_rows = model, most_rows
-        self._is_out_of_memory = is_out_of_memory
+        self._out_of_memory = out_of_memory
         self._changed = threading.Condition()
         self._waiting: list[_Job] = []
         self._clock = 0  # turn of the newest job that has been taken in
         self._thread: threading.Thread | None = None
         self._loop: TokenLoop | None = None
         self._writing: list[_Job] = []  # by row; the service's thread alone touches it
-        self._fitting = 1 << 30  # rows that memory was seen to be enough for
+        self._fitting = MOST_FITTING  # rows that memory was seen to be enough for
         self._is_released = False
 
     def answer(
@@ -88,17 +93,20 @@ class TokenService:
         *,
         is_urgent: bool = False,
         progress: Progress | None = None,
+        written: Written | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> list[Generated]:
         """The answers to all requests; the same codes whoever else asks at the time.
 
-        is_urgent: goes before what is not. progress: told, in the service's thread, how many ids
-        each of them has, now and then. cancelled: asked now and then; whole groups are kept.
+        is_urgent: goes before what is not. progress: told, in the service's thread, a request's
+        place and how many ids it has, now and then. written: the same with the ids themselves,
+        after every group; it makes the writer wait for the device. cancelled: asked now and then;
+        whole groups are kept.
         Raises RequestError, EngineError as `generate` does, for the first request that fails.
         """
         with self._changed:
             jobs = [
-                _Job(request, 0, is_urgent, self._clock + place, progress)
+                _Job(request, place, is_urgent, self._clock + place, progress, written)
                 for place, request in enumerate(requests)
             ]
             self._waiting += jobs
@@ -109,9 +117,10 @@ class TokenService:
                 self._thread.start()
             self._changed.notify()
         for job in jobs:
-            while not job.done.wait(POLL_S):
+            while not job.done.is_set():
                 if cancelled():
                     self._cancel(jobs)
+                job.done.wait(POLL_S)
         failed = next((job.error for job in jobs if job.error is not None), None)
         if failed is not None:
             raise failed
@@ -132,25 +141,18 @@ class TokenService:
             self._is_released = True
             self._changed.notify()
 
-    @property
-    def waiting(self) -> int:
-        """Prompts that are not taken in yet."""
-        return len(self._waiting)
-
-    @property
-    def writing(self) -> int:
-        """Prompts that are being answered."""
-        return len(self._writing)
+    def status(self) -> dict[str, int]:
+        """Prompts that are not taken in yet, and those that are being answered."""
+        return {"waiting": len(self._waiting), "writing": len(self._writing)}
 
     def _work(self) -> None:
         while True:
             with self._changed:
+                if not self._waiting and not self._writing:
+                    self._fitting = MOST_FITTING  # what else needed the memory may be gone by now
                 self._changed.wait_for(lambda: self._waiting or self._writing or self._is_released)
-                if not self._writing:
-                    if self._is_released:
-                        self._loop, self._is_released = None, False
-                    # What else needed the memory may be gone by now.
-                    self._fitting = min(2 * self._fitting, 1 << 30)
+                if self._is_released and not self._writing:
+                    self._loop, self._is_released = None, False
             try:
                 with torch.inference_mode():
                     self._take_in()
@@ -161,14 +163,15 @@ class TokenService:
     def _make_smaller(self, error: Exception) -> None:
         """After an error in the middle of a batch: fewer rows if memory ran out, else it ends."""
         jobs, self._writing, self._loop = self._writing, [], None
-        if self._is_out_of_memory(error) and len(jobs) > 1:
+        told = self._out_of_memory(error)
+        if told is not None and len(jobs) > 1:
             self._fitting = len(jobs) // 2
             logger.info("out of memory: %d takes at a time from here on", self._fitting)
             with self._changed:
                 self._waiting += jobs  # the same seeds: begun again, they give the same codes
             return
         for job in jobs:
-            job.fail(error)
+            job.fail(told or error)
         if not jobs:
             logger.error("the token service failed with nothing to do", exc_info=error)
             with self._changed:
@@ -245,7 +248,9 @@ class TokenService:
         self._let_go(self._loop)
         for row, job in enumerate(self._writing):
             if job.progress is not None:
-                job.progress(self._loop.count(row))
+                job.progress(job.place, self._loop.count(row))
+            if job.written is not None:
+                job.written(job.place, self._loop.written(row))
 
     def _let_go(self, loop: TokenLoop) -> None:
         ended = set(loop.ended())

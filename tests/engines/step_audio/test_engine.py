@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import cancelled_by, open_engine
 from stepedit_fx.engines.step_audio import editing, prompts
 from stepedit_fx.engines.step_audio.engine import StepAudioEngine, StepAudioSettings
-from stepedit_fx.engines.step_audio.networks import in_batches
+from stepedit_fx.engines.step_audio.gathering import Stopped
+from stepedit_fx.engines.step_audio.networks import Networks
 from stepedit_fx.engines.step_audio.takes import Around, Source, unpack
 from stepedit_fx.engines.step_audio.text import TextTokenizer
 from stepedit_fx.engines.step_audio.vocabulary import GROUP_S, check_mixed
@@ -309,8 +311,7 @@ def test_a_transcript_is_asked_for_but_not_demanded(
 
 
 def test_a_cancelled_edit_stops_at_once(engine: StepAudioEngine, take: Speech) -> None:
-    asked = iter([False] * 8)
-    with cancelled_by(lambda: next(asked, True)), pytest.raises(Cancelled):
+    with cancelled_by(lambda: True), pytest.raises(Cancelled):
         engine.edit([take], [HAPPY])
 
 
@@ -318,22 +319,23 @@ def test_memory_that_runs_out_makes_batches_smaller(engine: StepAudioEngine) -> 
     """What does not fit together is done one by one; what does not fit at all says what would."""
     sizes = []
 
-    def work(batch: list[int]) -> list[int]:
+    def work(_networks: Networks, batch: Sequence[int], _stopped: Stopped) -> list[int]:
         sizes.append(len(batch))
         if len(batch) > 2:
             raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
         return [2 * n for n in batch]
 
-    assert in_batches(engine.networks, list(range(7)), 8, work, "doubling") == [
-        2 * n for n in range(7)
-    ]
-    assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    def together(what: str, work: Any, items: list[int]) -> list[int]:
+        return engine.networks.together(what, work, items, most=8, size=lambda n: n)
 
-    def never(batch: list[int]) -> list[int]:
+    assert together("doubling", work, list(range(7))) == [2 * n for n in range(7)]
+    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+
+    def never(_networks: Networks, batch: Sequence[int], _stopped: Stopped) -> list[int]:
         raise torch.OutOfMemoryError("out of memory")
 
-    with pytest.raises(EngineError, match="out of memory on cpu in doubling") as caught:
-        in_batches(engine.networks, [1, 2], 8, never, "doubling")
+    with pytest.raises(EngineError, match="out of memory on cpu in trebling") as caught:
+        together("trebling", never, [1, 2])
     assert caught.value.remedy
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from stepedit_fx.cli.app import app
 from stepedit_fx.files import read_audio
-from stepedit_fx.graph.spec import open_with
+from stepedit_fx.worker.opening import open_with
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,11 @@ def model() -> Step1ForCausalLM:
 
 
 def service(model: Any, rows: int = 4) -> TokenService:
-    return TokenService(lambda: model, lambda places: rows, is_out_of_memory)
+    return TokenService(lambda: model, lambda places: rows, _out_of_memory)
+
+
+def _out_of_memory(error: BaseException) -> EngineError | None:
+    return EngineError("out of memory") if is_out_of_memory(error) else None
 
 
 def request(n: int, groups: int = 3) -> Request:
@@ -80,7 +84,7 @@ def test_the_urgent_go_before_the_rest(model: Step1ForCausalLM) -> None:
     ]
     for thread in threads:
         thread.start()
-    _until(lambda: shared.waiting >= 3)  # and one is on its way in
+    _until(lambda: shared.status()["waiting"] >= 3)  # and one is on its way in
     gate.set()
     for thread in threads:
         thread.join(60)
@@ -93,7 +97,7 @@ def test_two_askers_with_many_takes_go_in_turn(model: Step1ForCausalLM) -> None:
     order: list[int] = []
 
     def ask(asker: int) -> None:
-        def told(_ids: int) -> None:
+        def told(_place: int, _ids: int) -> None:
             order.append(asker)
 
         takes = [Request((asker, 5 + n), 3, seed=n, min_groups=3) for n in range(6)]
@@ -103,11 +107,11 @@ def test_two_askers_with_many_takes_go_in_turn(model: Step1ForCausalLM) -> None:
     threads = [threading.Thread(target=ask, args=(n,)) for n in (1, 2)]
     for thread in threads:
         thread.start()
-    _until(lambda: shared.waiting >= 11)
+    _until(lambda: shared.status()["waiting"] >= 11)
     gate.set()
     for thread in threads:
         thread.join(60)
-    assert shared.waiting == shared.writing == 0
+    assert shared.status() == {"waiting": 0, "writing": 0}
     ends = [i for i, asker in enumerate(order) if asker == order[0]]
     # The first did not end before the second began.
     assert max(ends) > order.index(3 - order[0]), order
