@@ -88,6 +88,8 @@ ENGINES: Mapping[str, tuple[str, str]] = {
 _asked: ContextVar[Callable[[], bool]] = ContextVar("asked", default=lambda: False)
 _urgent: ContextVar[bool] = ContextVar("urgent", default=False)
 _told: ContextVar[Callable[[int], None]] = ContextVar("told", default=lambda tokens: None)
+Hear = Callable[[Audio], None]
+_heard: ContextVar[Hear | None] = ContextVar("heard", default=None)
 
 
 @contextmanager
@@ -153,6 +155,26 @@ def tell_progress(tokens: int) -> None:
 def progress_teller() -> Callable[[int], None]:
     """`tell_progress` of this thread, for another thread to call."""
     return _told.get()
+
+
+@contextmanager
+def heard_by(hear: Hear | None) -> Iterator[None]:
+    """Inside, an engine that can lets an edit or a clone of one take be heard while it is made.
+
+    hear: given block after block, at the source's rate and channels, `start_s` counted from the
+    start of the take. All blocks together are about what `decode` gives of the take, which is made
+    anew from all of it. An engine that cannot calls it never. Called in the thread that edits.
+    """
+    token = _heard.set(hear)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
+
+
+def hearer() -> Hear | None:
+    """Who wants to hear an edit while it is made, if anybody."""
+    return _heard.get()
 
 
 def engine_class(kind: str) -> type[Engine]:

@@ -24,6 +24,7 @@ from stepedit_fx.engines.base import (
     Engine,
     EngineSettings,
     engine_class,
+    hearer,
     is_cancelled,
     is_urgent,
     tell_progress,
@@ -145,12 +146,14 @@ class WorkerEngine:
         return [speech_of(*pair) for pair in zip(entries, voices, strict=True)]
 
     def edit(self, takes: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
-        """See `Engine.edit`. Only codes travel."""
-        return self._speeches(self._call("edit", {"edits": _data(edits)}, takes)[1], takes)
+        """See `Engine.edit`. Only codes travel, and sound where somebody listens."""
+        asked = {"edits": _data(edits), "heard": hearer() is not None}
+        return self._speeches(self._call("edit", asked, takes)[1], takes)
 
     def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
         """See `Engine.clone`."""
-        entries = self._call("clone", {"edits": _data(edits)}, references)[1]
+        asked = {"edits": _data(edits), "heard": hearer() is not None}
+        entries = self._call("clone", asked, references)[1]
         return self._speeches(entries, references)
 
     def decode(self, takes: Sequence[Speech]) -> list[Audio]:
@@ -190,9 +193,10 @@ class WorkerEngine:
     def _call(
         self, what: str, data: Message, values: Sequence[Value] = ()
     ) -> tuple[Message, list[Entry]]:
+        told = _Told()
         for remaining in reversed(range(TRIES)):
             try:
-                return self._connected().call(what, data, values)
+                return self._connected().call(what, data, values, told)
             except WorkerLost as error:
                 self.close()
                 logger.info("the worker ended in '%s': %s", what, error)
@@ -210,6 +214,23 @@ class WorkerEngine:
                 # Its reading thread keeps a link alive: whoever drops the engine hangs up.
                 weakref.finalize(self, self._link.close)
             return self._link
+
+
+class _Told:
+    """What has been heard of a job: a second worker's blocks go on where the first's end."""
+
+    def __init__(self) -> None:
+        self._end_s = 0.0
+
+    def hear(self, block: Audio) -> None:
+        """Hand on what is new of a block."""
+        hear = hearer()
+        known = max(0, round((self._end_s - block.start_s) * block.sample_rate))
+        if hear is None or known >= block.frames:
+            return
+        start_s = block.start_s + known / block.sample_rate
+        self._end_s = block.start_s + block.duration_s
+        hear(Audio(block.samples[:, known:], block.sample_rate, start_s))
 
 
 class _Link:
@@ -235,7 +256,7 @@ class _Link:
         self._socket.close()
 
     def call(
-        self, what: str, data: Message, values: Sequence[Value]
+        self, what: str, data: Message, values: Sequence[Value], told: _Told
     ) -> tuple[Message, list[Entry]]:
         """Ask and wait. Raises WorkerLost, Cancelled, and what the worker failed with."""
         replies: queue.SimpleQueue[tuple[Message, list[Entry]] | None] = queue.SimpleQueue()
@@ -247,7 +268,7 @@ class _Link:
             self._calls[number] = replies
         try:
             self._send({"id": number, "do": what, "urgent": is_urgent(), **data}, values)
-            return self._answer(number, replies, values)
+            return self._answer(number, replies, values, told)
         finally:
             with self._book:
                 self._calls.pop(number, None)
@@ -257,6 +278,7 @@ class _Link:
         number: int,
         replies: queue.SimpleQueue[tuple[Message, list[Entry]] | None],
         values: Sequence[Value],
+        told: _Told,
     ) -> tuple[Message, list[Entry]]:
         while True:
             if is_cancelled():  # the worker stops when it can; nobody here waits for that
@@ -276,6 +298,8 @@ class _Link:
                     raise _error_of(message)
                 case "progress":
                     tell_progress(int(message["tokens"]))
+                case "block":
+                    told.hear(audio_of(entries[0]))
                 case "wanted":
                     wanted = set(message["voices"])
                     known = {v.voice.digest: v.voice for v in values if isinstance(v, Speech)}

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from stepedit_fx import __version__
-from stepedit_fx.engines.base import Engine, asked_for
+from stepedit_fx.audio import Audio
+from stepedit_fx.engines.base import Engine, asked_for, heard_by
 from stepedit_fx.errors import Cancelled, EngineError, NotFound, StepEditError
 from stepedit_fx.speech import Edit, Speech, Voice
 from stepedit_fx.store import Store
@@ -265,10 +266,17 @@ class _Client:
             seconds = round(time.monotonic() - start, 3)
             self._say(job.number, "progress", {"tokens": tokens, "seconds": seconds})
 
+        def hear(block: Audio) -> None:
+            job.give_sign()
+            self._say(job.number, "block", {}, [block])
+
         try:
             if job.is_cancelled:
                 raise Cancelled("the job was cancelled while it waited")
-            with asked_for(lambda: job.is_cancelled, is_urgent=job.is_urgent, progress=progress):
+            with (
+                asked_for(lambda: job.is_cancelled, is_urgent=job.is_urgent, progress=progress),
+                heard_by(hear if message.get("heard") else None),
+            ):
                 values = self._done(message, entries, voices)
             self._server.done += 1
             self._say(job.number, "done", {}, values)

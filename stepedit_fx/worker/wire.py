@@ -19,7 +19,7 @@ from stepedit_fx.store import blob
 from stepedit_fx.store.blob import Damaged, Entry
 
 # Raised whenever an older client or worker would misunderstand.
-PROTOCOL = 1
+PROTOCOL = 2
 MOST_JSON = 16 << 20
 MOST_VALUES = 4096
 MOST_BYTES = 8 << 30  # of one value; an hour in eight channels at 48 kHz is 5.5 GB

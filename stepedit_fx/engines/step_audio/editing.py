@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
+from typing import Protocol
 
 from stepedit_fx.engines.base import is_cancelled, is_urgent, progress_teller
 from stepedit_fx.engines.step_audio.generation import Generated, Request, pass_seed
@@ -49,6 +50,16 @@ CLONE_LONGER = 2.0  # than a slow reading
 SHORTEST = 0.25
 # Kinds whose instruction holds no transcript.
 WORDLESS = ("denoise", "vad")
+
+
+class Watch(Protocol):
+    """Somebody who looks on while ids are written."""
+
+    def begin(self, due: Sequence[tuple[int, int]]) -> None:
+        """These are about to be written: of each the take and its segment."""
+
+    def written(self, take: int, segment: int, ids: Sequence[int], is_all: bool) -> None:
+        """A segment's ids so far, and whether they are all; in the writer's thread."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ def edit_once(
     takes: Sequence[Speech],
     edits: Sequence[Sequence[Edit]],
     number: int,
+    watch: Watch | None = None,
 ) -> list[Speech]:
     """Each take after one pass of its edit. number: of the pass, from 0; each draws anew.
 
@@ -105,7 +117,8 @@ def edit_once(
         for index, (take, edit) in enumerate(zip(takes, edits, strict=True))
         for job in _jobs(networks, sampling, index, take, edit, number)
     ]
-    found = dict(zip([(job.take, job.segment) for job in jobs], _run(networks, jobs), strict=True))
+    answers = _run(networks, jobs, watch)
+    found = dict(zip([(job.take, job.segment) for job in jobs], answers, strict=True))
     edited = []
     for index, (take, edit) in enumerate(zip(takes, edits, strict=True)):
         segments, around = unpack(take)
@@ -115,9 +128,7 @@ def edit_once(
             else segment
             for n, segment in enumerate(segments)
         ]
-        if all(number < passes(one) for one in edit):  # else there are pauses that stay
-            around = max(around, _around_after(edit[0]))
-        result = with_segments(take, segments, around)
+        result = with_segments(take, segments, around_after(around, edit, number))
         if edit[0].kind == "paralinguistic" and not take.transcript:
             result = replace(result, transcript=Transcript(parse_sounds(edit[0].text)[0]))
         edited.append(result)
@@ -125,7 +136,11 @@ def edit_once(
 
 
 def clone(
-    networks: Networks, sampling: Sampling, references: Sequence[Speech], edits: Sequence[Edit]
+    networks: Networks,
+    sampling: Sampling,
+    references: Sequence[Speech],
+    edits: Sequence[Edit],
+    watch: Watch | None = None,
 ) -> list[Speech]:
     """See `StepAudioEngine.clone`."""
     jobs = [
@@ -133,10 +148,10 @@ def clone(
         for index, (reference, edit) in enumerate(zip(references, edits, strict=True))
         for job in _clone_jobs(networks, sampling, index, reference, edit)
     ]
-    results = _run(networks, jobs)
+    results = _run(networks, jobs, watch)
     cloned = []
     for index, (reference, edit) in enumerate(zip(references, edits, strict=True)):
-        spoken_as = _longest(unpack(reference)[0])[1].reference
+        spoken_as = spoken_like(reference)
         segments = [
             Segment(_tokens(result, "clone"), spoken_as, job.words)
             for job, result in zip(jobs, results, strict=True)
@@ -247,6 +262,11 @@ def _clone_jobs(
     return jobs
 
 
+def spoken_like(reference: Speech) -> int:
+    """The number of the reference that a clone of a take is spoken with: its longest segment's."""
+    return _longest(unpack(reference)[0])[1].reference
+
+
 def _longest(segments: Sequence[Segment]) -> tuple[int, Segment]:
     return max(enumerate(segments), key=lambda item: len(item[1].tokens))
 
@@ -261,18 +281,25 @@ def _spoken(text: str) -> str:
     return " ".join(text.split())
 
 
-def _run(networks: Networks, jobs: Sequence[_Job]) -> list[Generated]:
+def _run(networks: Networks, jobs: Sequence[_Job], watch: Watch | None) -> list[Generated]:
     """The model's answers. Raises Cancelled, EngineError."""
     tell, counts = progress_teller(), [0] * len(jobs)
+    if watch is not None:
+        watch.begin([(job.take, job.segment) for job in jobs])
 
-    def written(place: int, ids: int) -> None:
+    def progress(place: int, ids: int) -> None:
         counts[place] = ids
         tell(sum(counts))
+
+    def written(place: int, ids: Sequence[int], is_all: bool) -> None:
+        assert watch is not None
+        watch.written(jobs[place].take, jobs[place].segment, ids, is_all)
 
     found: list[Generated] = networks.writer.answer(
         [job.request for job in jobs],
         is_urgent=is_urgent(),
-        progress=written,
+        progress=progress,
+        written=None if watch is None else written,
         cancelled=is_cancelled,
     )
     if any(result.stop == "cancelled" for result in found):
@@ -291,9 +318,15 @@ def _tokens(result: Generated, kind: str) -> Codes:
     return from_lm(result.ids)
 
 
-def _around_after(edit: Edit) -> Around:
-    """What an edit of the speech means for what is not speech."""
-    return {"denoise": Around.SILENCE, "vad": Around.NOTHING}.get(edit.kind, Around.SOURCE)
+def around_after(around: Around, edits: Sequence[Edit], number: int) -> Around:
+    """What one pass of an edit of the speech means for what is not speech.
+
+    edits, number: of one take, as for `edit_once`.
+    """
+    if not all(number < passes(one) for one in edits):
+        return around  # there are pauses that stay
+    after = {"denoise": Around.SILENCE, "vad": Around.NOTHING}
+    return max(around, after.get(edits[0].kind, Around.SOURCE))
 
 
 def _budget(edit: Edit, groups: int) -> int:

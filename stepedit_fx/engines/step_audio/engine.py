@@ -17,7 +17,7 @@ from pydantic import Field
 from typing_extensions import Self
 
 from stepedit_fx.audio import Audio
-from stepedit_fx.engines.base import EngineSettings, check_offered
+from stepedit_fx.engines.base import EngineSettings, check_offered, hearer
 from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
 from stepedit_fx.engines.step_audio.layout import default_folder
 from stepedit_fx.engines.step_audio.libraries import check_installed
@@ -28,6 +28,7 @@ from stepedit_fx.speech import Edit, Speech
 from stepedit_fx.tags import EMOTIONS, SOUNDS, SPEEDS, STYLES
 
 if TYPE_CHECKING:
+    from stepedit_fx.engines.step_audio.hearing import How
     from stepedit_fx.engines.step_audio.sampling import Sampling
 
 # Raised whenever the same weights, source and edits would give other samples.
@@ -165,12 +166,11 @@ class StepAudioEngine:
         most = [max(editing.passes(edit) for edit in own) for own in by_segment]
         for number in range(max(most, default=0)):
             due = [i for i, passes in enumerate(most) if number < passes]
-            results = editing.edit_once(
-                self.networks,
-                self._sampling,
+            results = self._edited_once(
                 [edited[i] for i in due],
                 [by_segment[i] for i in due],
                 number,
+                is_last=number == max(most) - 1,
             )
             if self.settings.chain == "audio":
                 results = encoding.encode(self.networks, self.decode(results))
@@ -178,13 +178,34 @@ class StepAudioEngine:
                 edited[i] = result
         return edited
 
+    def _edited_once(
+        self,
+        takes: Sequence[Speech],
+        edits: Sequence[Sequence[Edit]],
+        number: int,
+        *,
+        is_last: bool,
+    ) -> list[Speech]:
+        """Takes after one pass; the last pass of a single take is heard by who wants to."""
+        from stepedit_fx.engines.step_audio import editing, hearing
+
+        hear = hearer()
+        if hear is None or len(takes) != 1 or not is_last or self.settings.chain == "audio":
+            return editing.edit_once(self.networks, self._sampling, takes, edits, number)
+        sampling = self._sampling
+        return [hearing.edit_heard(self._how, sampling, takes[0], edits[0], number, hear)]
+
     def clone(self, references: Sequence[Speech], edits: Sequence[Edit]) -> list[Speech]:
         """Say the text of each edit in its reference's voice; dialect prefixes count.
 
         Raises RequestError for an empty text, EngineError, Cancelled.
         """
-        from stepedit_fx.engines.step_audio import editing
+        from stepedit_fx.engines.step_audio import editing, hearing
 
+        hear = hearer()
+        if hear is not None and len(references) == 1:
+            sampling = self._sampling
+            return [hearing.clone_heard(self._how, sampling, references[0], edits[0], hear)]
         return editing.clone(self.networks, self._sampling, references, edits)
 
     def decode(self, takes: Sequence[Speech]) -> list[Audio]:
@@ -204,6 +225,13 @@ class StepAudioEngine:
     def status(self) -> dict[str, Any]:
         """What is loaded where, and what the language model is at."""
         return {"models": str(self.checkpoint.language_model_folder), **self.networks.status()}
+
+    @property
+    def _how(self) -> How:
+        """How sound is made for who listens, as decode makes it."""
+        from stepedit_fx.engines.step_audio.hearing import How
+
+        return How(self.networks, self.settings.flow_steps, self.settings.noise_seed)
 
     @cached_property
     def _sampling(self) -> Sampling:

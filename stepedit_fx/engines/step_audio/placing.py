@@ -58,7 +58,7 @@ def put_back(
             parts.append(_Part(start, end, source.samples[:, start:end]))
             continue
         samples = _at_rate(sound, reference, decoded_rate, place)
-        spread = _channel_gains(source.samples[:, start:end]) * samples
+        spread = channel_gains(source.samples[:, start:end]) * samples
         under = source.samples[:, start:end] if around is Around.SOURCE else None
         parts.append(_Part(start, end, _faded(spread, under, place.sample_rate)))
     if around is not Around.NOTHING:
@@ -82,7 +82,7 @@ def _at_rate(sound: Samples, reference: Reference, rate: int, place: Place) -> S
     return np.asarray(samples[head : len(samples) - tail], np.float32)
 
 
-def _channel_gains(source: Samples) -> Samples:
+def channel_gains(source: Samples) -> Samples:
     """How loud each channel is, 1 on average, (channels, 1): a voice on the left stays left."""
     rms = np.sqrt(np.mean(source**2, axis=1, keepdims=True)) if source.shape[1] else np.zeros(0)
     if not rms.any():
@@ -93,18 +93,34 @@ def _channel_gains(source: Samples) -> Samples:
 
 def _faded(samples: Samples, under: Samples | None, rate: int) -> Samples:
     """Samples faded in and out at their ends, over what the source had there (if anything)."""
-    count = min(round(FADE_S * rate), samples.shape[1] // 2)
-    if under is not None:
-        count = min(count, under.shape[1] // 2)
-    if count == 0:
-        return samples
+    count = fade_frames(samples.shape[1], under, rate)
+    return faded_out(faded_in(samples, under, count), under, count)
+
+
+def fade_frames(frames: int, under: Samples | None, rate: int) -> int:
+    """How many frames the fades at the ends of so many may take."""
+    shorter = frames if under is None else min(frames, under.shape[1])
+    return min(round(FADE_S * rate), shorter // 2)
+
+
+def faded_in(samples: Samples, under: Samples | None, count: int) -> Samples:
+    """The first `count` frames risen from what was there before. under: as long as it was."""
     ramp = np.linspace(0.0, 1.0, count, dtype=np.float32)
     out = samples.copy()
     out[:, :count] *= ramp
-    out[:, -count:] *= ramp[::-1]
     if under is not None:
         out[:, :count] += under[:, :count] * ramp[::-1]
-        out[:, -count:] += under[:, -count:] * ramp
+    return out
+
+
+def faded_out(samples: Samples, under: Samples | None, count: int) -> Samples:
+    """The last `count` frames fallen to what was there before."""
+    ramp = np.linspace(1.0, 0.0, count, dtype=np.float32)
+    out = samples.copy()
+    at = out.shape[1] - count
+    out[:, at:] *= ramp
+    if under is not None and count:
+        out[:, at:] += under[:, -count:] * ramp[::-1]
     return out
 
 

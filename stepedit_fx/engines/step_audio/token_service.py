@@ -28,7 +28,7 @@ MOST_FITTING = 1 << 30  # no limit is known
 POLL_S = 0.05  # how often an asker looks whether the answer is still wanted
 
 Progress = Callable[[int, int], None]
-Written = Callable[[int, Sequence[int]], None]
+Written = Callable[[int, Sequence[int], bool], None]
 
 
 @dataclass(eq=False)
@@ -54,6 +54,8 @@ class _Job:
     def end(self, ids: Sequence[int], stop: Stop) -> None:
         whole = len(ids) - len(ids) % GROUP
         self.answer = Generated(np.array(ids[:whole], np.int64), stop)
+        if self.written is not None:
+            self.written(self.place, ids[:whole], True)
         self.done.set()
 
     def fail(self, error: BaseException) -> None:
@@ -100,8 +102,8 @@ class TokenService:
 
         is_urgent: goes before what is not. progress: told, in the service's thread, a request's
         place and how many ids it has, now and then. written: the same with the ids themselves,
-        after every group; it makes the writer wait for the device. cancelled: asked now and then;
-        whole groups are kept.
+        after every group, and whether they are all; it makes the writer wait for the device.
+        cancelled: asked now and then; whole groups are kept.
         Raises RequestError, EngineError as `generate` does, for the first request that fails.
         """
         with self._changed:
@@ -250,7 +252,7 @@ class TokenService:
             if job.progress is not None:
                 job.progress(job.place, self._loop.count(row))
             if job.written is not None:
-                job.written(job.place, self._loop.written(row))
+                job.written(job.place, self._loop.written(row), False)
 
     def _let_go(self, loop: TokenLoop) -> None:
         ended = set(loop.ended())
