@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from stepedit_fx.batch import Event, Summary, caught_warnings, jobs_for, run_batch
+from stepedit_fx.batch import Event, Summary, jobs_for, run_batch
 from stepedit_fx.errors import RequestError
 from stepedit_fx.provenance import GraphSource, read_provenance, sidecar
 from stepedit_fx.store import Store
 from stepedit_fx.takes import find_takes
+from stepedit_fx.warned import caught_warnings
 
 GRAPH = "name: g\nchain: [{emotion: happy}]\n"
 

@@ -20,6 +20,7 @@ FLOORS = {
     "speech": 0,
     "tags": 0,
     "atomic": 0,
+    "warned": 0,
     "files": 1,
     "inspection": 1,
     "loudness": 1,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepedit_fx.atomic import atomic_write
-from stepedit_fx.batch import Item, caught_warnings
+from stepedit_fx.batch import Item
 from stepedit_fx.errors import StepEditError
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.best import seeded
@@ -20,6 +20,7 @@ from stepedit_fx.report.page import MAX_SOUND_BYTES, Page
 from stepedit_fx.report.stages import render_stages
 from stepedit_fx.store import Store
 from stepedit_fx.takes import Take
+from stepedit_fx.warned import caught_warnings
 
 logger = logging.getLogger(__name__)
 
