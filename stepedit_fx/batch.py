@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from stepedit_fx.audio import Sound
+from stepedit_fx.engines.base import Hear
 from stepedit_fx.errors import Cancelled, ReadError, RequestError, StepEditError
+from stepedit_fx.files import read_audio
 from stepedit_fx.graph import Graph
 from stepedit_fx.graph.best import kept_take, seeded, takes_data, try_takes
 from stepedit_fx.graph.outputs import output_paths
@@ -35,13 +36,13 @@ from stepedit_fx.provenance import (
 )
 from stepedit_fx.store import Store
 from stepedit_fx.takes import Take
+from stepedit_fx.warned import caught_warnings
 from stepedit_fx.worker.opening import holds_model, is_shared
 
 logger = logging.getLogger(__name__)
 
 # Takes have nothing in common, so a store used for a batch need not hold much in memory.
 MEMORY_BYTES = 4 << 20
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # Starting a process costs about as much as rendering this many short clips.
 TAKES_WORTH_A_PROCESS = 10
 CLIENTS = 8  # of a worker, where nobody says how many
@@ -120,12 +121,14 @@ def run_batch(
     force: bool = False,
     on_event: Callable[[Event], None] | None = None,
     cancelled: Cancel | None = None,
+    hear: Hear | None = None,
 ) -> Summary:
     """Render every take and write its outputs and their provenance.
 
     takes: from `find_takes`; none for a graph that brings its own recording. store: workers open
     its folder, or keep results in memory where it has none. jobs: processes side by side, None
-    for what suits. force: render also what is up to date.
+    for what suits. force: render also what is up to date. hear: given the sound of a single take,
+    early where that can be (see `Graph.run`); also of one that is up to date.
 
     A take that fails, or whose process is killed, is an item of its own and stops nothing.
     Raises RequestError before anything runs where two takes would write one file, or one would
@@ -146,7 +149,10 @@ def run_batch(
         tell(Event(take.index - 1, step=step, portion=portion))
 
     count = _suits(graph, len(chosen)) if jobs is None else jobs
-    factory = _Worker if count > 1 else _in_this_process(store, stepped, graph)
+    if hear is not None:
+        _check_one(graph, chosen)
+        count = 1
+    factory = _Worker if count > 1 else _in_this_process(store, stepped, graph, hear)
     done = spread(
         factory, setup, chosen, jobs=count, started=started, cancelled=cancelled or (lambda: False)
     )
@@ -172,6 +178,15 @@ def jobs_for(takes: int) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     processors = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min(processors, takes // TAKES_WORTH_A_PROCESS))
+
+
+def _check_one(graph: Graph, takes: Sequence[Take]) -> None:
+    """Raise RequestError unless there is one sound to listen to."""
+    if len(takes) != 1 or graph.takes != 1:
+        raise RequestError(
+            f"{len(takes)} recordings and {graph.takes} takes of each cannot be heard as one sound",
+            remedy="Listen to one recording, and one take.",
+        )
 
 
 def _given(graph: Graph, takes: Sequence[Take]) -> Sequence[Take]:
@@ -237,8 +252,10 @@ class _Worker:
         store: Store | None = None,
         stepped: Stepped | None = None,
         graph: Graph | None = None,
+        hear: Hear | None = None,
     ) -> None:
         self.setup = setup
+        self.hear = hear
         self.graph = graph or setup.graph_source.graph()
         self.engine = self.graph.open_engine()
         self.store = store or _open_store(setup.store)
@@ -306,6 +323,8 @@ class _Worker:
         audio_s = max((audio.duration_s for audio in plan.recordings.values()), default=0.0)
         told = tuple(tried.get("all", ()))
         if not self.setup.force and has_all(plan):
+            if self.hear is not None and paths:
+                self.hear(read_audio(paths[0]))
             return Item(take.path, "up to date", paths, audio_s=audio_s, tried=told)
         for path in paths:
             check_free(path)
@@ -324,6 +343,7 @@ class _Worker:
             progress=(lambda step, state: stepped(take, (step, state), None)) if stepped else None,
             portion=(lambda share: stepped(take, None, share)) if stepped else None,
             cancelled=cancelled,
+            hear=self.hear,
         )
 
     def _sign(
@@ -367,8 +387,10 @@ def _raise_interrupt_behind(error: BaseException) -> None:
         behind = behind.__cause__ or behind.__context__
 
 
-def _in_this_process(store: Store, stepped: Stepped, graph: Graph) -> Callable[[_Setup], _Worker]:
-    return lambda setup: _Worker(setup, store, stepped, graph)
+def _in_this_process(
+    store: Store, stepped: Stepped, graph: Graph, hear: Hear | None
+) -> Callable[[_Setup], _Worker]:
+    return lambda setup: _Worker(setup, store, stepped, graph, hear)
 
 
 def _open_store(folder: Path | None) -> Store:
@@ -391,38 +413,3 @@ def is_up_to_date(step: PlannedStep) -> bool:
         return bool(known and known.key == step.key and known.sha256 == file_digest(step.path))
     except ReadError:
         return False  # a damaged sidecar: render again, which writes a whole one
-
-
-@contextmanager
-def caught_warnings() -> Iterator[list[str]]:
-    """What this package logs at warning level while an item is done, for its own item."""
-    found: list[str] = []
-    handler = _Collector(found)
-    package = logging.getLogger("stepedit_fx")
-    before = package.propagate
-    package.addHandler(handler)
-    package.propagate = package.getEffectiveLevel() < logging.WARNING  # --debug shows all anyway
-    try:
-        yield found
-    finally:
-        package.removeHandler(handler)
-        package.propagate = before
-
-
-class _Collector(logging.Handler):
-    """Messages, each form of words once: of a long take every segment may have the same to say."""
-
-    def __init__(self, into: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self.into = into
-        self.forms: dict[str, tuple[int, str, int]] = {}  # where in the list, the first, how many
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        form = _NUMBER.sub("#", message)
-        place, first, count = self.forms.get(form, (len(self.into), message, 0))
-        self.forms[form] = (place, first, count + 1)
-        if count == 0:
-            self.into.append(message)
-        else:
-            self.into[place] = f"{first} (and {count} more like it)"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,6 +79,10 @@ def run(
         Path | None,
         typer.Option("--report", metavar="FILE.html", help="A page to judge every stage by."),
     ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Also write the sound to standard output as it is made."),
+    ] = False,
     store: StoreOption = None,
     no_store: NoStoreOption = False,
     allow_plugins: PluginsOption = None,
@@ -96,6 +101,7 @@ def run(
         jobs=jobs,
         force=force,
         report=report,
+        stream=stream,
         store=store,
         no_store=no_store,
         allow_plugins=allow_plugins,
@@ -127,13 +133,18 @@ def render(
     jobs: int | None = None,
     force: bool = False,
     report: Path | None = None,
+    stream: bool = False,
     store: Path | None = None,
     no_store: bool = False,
     allow_plugins: Sequence[Path] | None = None,
     as_json: bool = False,
 ) -> None:
-    """Run a batch with a progress bar and a summary; exit code 1 if a take failed."""
+    """Run a batch with a progress bar and a summary; exit code 1 if a take failed.
+
+    stream: standard output is for the sound, and what is said goes to standard error.
+    """
     from stepedit_fx.batch import MEMORY_BYTES, run_batch
+    from stepedit_fx.cli.pipe import SoundPipe
     from stepedit_fx.takes import find_takes
 
     if out_dir.exists() and not out_dir.is_dir():
@@ -141,6 +152,7 @@ def render(
     if report is not None:
         _check_report(report)
     takes = find_takes(inputs)
+    pipe = SoundPipe() if stream else None
     opened = open_store(store, none=no_store, memory_bytes=MEMORY_BYTES)
     with _progress(len(takes)) as on_event:
         summary = run_batch(
@@ -152,11 +164,13 @@ def render(
             plugin_folders=_folders(allow_plugins),
             force=force,
             on_event=on_event,
+            hear=pipe.hear if pipe is not None else None,
         )
-    if as_json:
-        print_json(_summary_data(summary))
-    else:
-        _print_summary(summary)
+    with redirect_stdout(sys.stderr) if stream else nullcontext():
+        if as_json:
+            print_json(_summary_data(summary))
+        else:
+            _print_summary(summary)
     if report is not None:
         folders = _folders(allow_plugins)
         _report(report, graph_source, takes, summary, out_dir, opened, folders)

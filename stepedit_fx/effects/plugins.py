@@ -98,13 +98,32 @@ def delayed(
     raise EffectError(f"{name}: it keeps {owed} frames back", remedy="Leave the effect out.")
 
 
+def processed_on(
+    plugins: Sequence[Plugin], samples: Samples, sample_rate: int, names: str, piece: int
+) -> Samples:
+    """The next samples through plugins that give the same in blocks, `piece` frames at a time.
+
+    Raises EffectError.
+    """
+    out = _process(plugins, samples, sample_rate, names, reset=False, piece=piece)
+    return checked(out[:, : samples.shape[1]], samples, names)
+
+
 def _process(
-    plugins: Sequence[Plugin], samples: Samples, sample_rate: int, names: str, *, reset: bool
+    plugins: Sequence[Plugin],
+    samples: Samples,
+    sample_rate: int,
+    names: str,
+    *,
+    reset: bool,
+    piece: int = 8192,  # pedalboard's own
 ) -> Samples:
     import pedalboard
 
     try:
-        out: Samples = pedalboard.process(longer(samples), sample_rate, list(plugins), reset=reset)
+        out: Samples = pedalboard.process(
+            longer(samples), sample_rate, list(plugins), piece, reset=reset
+        )
     except (ValueError, RuntimeError, TypeError) as error:
         raise EffectError(f"{names}: {error}", remedy="Leave it out or change it.") from error
     return out

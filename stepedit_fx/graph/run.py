@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stepedit_fx.audio import Audio, Sound
-from stepedit_fx.engines.base import cancelled_by
+from stepedit_fx.engines.base import Hear, cancelled_by, heard_by
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
 from stepedit_fx.graph.naming import naming
 from stepedit_fx.graph.plan import Plan, PlannedStep
@@ -25,6 +25,7 @@ from stepedit_fx.nodes.output import Output
 from stepedit_fx.speech import Speech
 
 if TYPE_CHECKING:
+    from stepedit_fx.graph.listening import Listening
     from stepedit_fx.store import Store
 
 Progress = Callable[[str, Literal["cached", "running", "done"]], None]
@@ -60,6 +61,7 @@ def run_plan(
     progress: Progress | None = None,
     portion: Portion | None = None,
     cancelled: Callable[[], bool] | None = None,
+    hear: Hear | None = None,
 ) -> RunResult:
     """See `Graph.run`."""
     missing = [
@@ -74,7 +76,12 @@ def run_plan(
         with naming(step):
             step.node.check_context(context)
     plan, values = _with_stored_values(plan, store)
-    return _Run(plan, values, context, store, progress, portion, cancelled).result()
+    listening = None
+    if hear is not None:
+        from stepedit_fx.graph.listening import Listening
+
+        listening = Listening(plan, hear)
+    return _Run(plan, values, context, store, progress, portion, cancelled, listening).result()
 
 
 def _with_stored_values(plan: Plan, store: Store | None) -> tuple[Plan, dict[str, Value]]:
@@ -111,8 +118,10 @@ class _Run:
         progress: Progress | None,
         portion: Portion | None,
         cancelled: Callable[[], bool] | None,
+        listening: Listening | None,
     ) -> None:
         self.plan = plan
+        self.listening = listening
         self.values: dict[str, Value | Sound] = dict(values)
         self.context = context
         self.store = store
@@ -134,11 +143,14 @@ class _Run:
         else:
             self._render()
         outputs = [step for step in self.steps.values() if isinstance(step.node, Output)]
-        written = self._write(outputs)
         sounds = {step.id: self.values[step.id] for step in outputs}
+        values = {step_id: v for step_id, v in sounds.items() if not isinstance(v, Speech)}
+        written = self._write(outputs)
+        if self.listening is not None:
+            self.listening.finish(values)
         return RunResult(
             outputs=written,
-            values={step_id: v for step_id, v in sounds.items() if not isinstance(v, Speech)},
+            values=values,
             ran=tuple(step_id for step_id in self.steps if step_id in ran),
             reused=tuple(step.id for step in self.plan.steps if self._is_reused(step, ran)),
             seconds=dict(self.seconds),
@@ -200,7 +212,8 @@ class _Run:
     def _do(self, step: PlannedStep, inputs: Sequence[Any]) -> tuple[Value, float]:
         """One step's result and the seconds it took; runs in a thread of the pool."""
         start = time.perf_counter()
-        with naming(step), cancelled_by(self._is_stopping):
+        hear = self.listening.hears(step) if self.listening is not None else None
+        with naming(step), cancelled_by(self._is_stopping), heard_by(hear):
             if isinstance(step.node, Input):
                 value: Value = self._held(step)
             else:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepedit_fx.audio import Audio
-from stepedit_fx.engines.base import Engine, EngineSettings
-from stepedit_fx.errors import GraphError, Problem, ReadError
+from stepedit_fx.engines.base import Engine, EngineSettings, Hear
+from stepedit_fx.errors import GraphError, Problem, ReadError, RequestError
 from stepedit_fx.graph.document import MAX_BYTES
 from stepedit_fx.nodes import Node
 from stepedit_fx.store.keys import digest
@@ -126,6 +126,7 @@ class Graph:
         progress: Callable[[str, str], None] | None = None,
         portion: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        hear: Hear | None = None,
         index: int = 1,
     ) -> RunResult:
         """Do what the graph says and write its outputs, last and whole.
@@ -135,7 +136,11 @@ class Graph:
         source: the recording that the input without a path reads. out_dir: where outputs go;
         None writes nothing. progress: told (step id, "cached" | "running" | "done"). portion: told
         the share of the work that is done, again and again within a long recording. cancelled:
-        asked between steps. index: this run's number in a batch, for ``{index}``.
+        asked between steps. hear: given the sound of the graph's one output in blocks: the last
+        edit while it is made, where engine and effects can (about as the result will be, whose
+        loudness and length are settled when all of it is there), else the result when it is done;
+        called in threads of the run, one at a time. index: this run's number in a batch, for
+        ``{index}``.
 
         Raises ReadError, WriteError, RequestError, EngineError, RenderError (each naming its
         node) and Cancelled.
@@ -143,6 +148,11 @@ class Graph:
         from stepedit_fx.graph.run import run_plan
 
         if self.takes > 1:
+            if hear is not None:
+                raise RequestError(
+                    f"{self.takes} takes cannot be heard before the best is known",
+                    remedy="Run one take, or without listening.",
+                )
             from stepedit_fx.graph.best import seeded, try_takes
 
             asked = partial(
@@ -167,6 +177,7 @@ class Graph:
             progress=progress,
             portion=portion,
             cancelled=cancelled,
+            hear=hear,
         )
 
 

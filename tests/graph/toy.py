@@ -81,6 +81,10 @@ class ToyEngine:
                 raise EngineError("too frightened", remedy="Lower strength.")
             gain = np.float32((1 + edit.strength * len(edit.value) / 10) ** edit.iterations)
             samples = take.codes["samples"] * gain
+            hear = base.hearer()
+            for block in np.array_split(samples, 3, axis=1) if hear is not None else ():
+                hear(Audio(block, take.place.sample_rate))
+                self._note("heard")
             done.append(Speech({"samples": samples}, take.voice, take.place, take.transcript))
         return done
 
