@@ -52,7 +52,8 @@ def choose_dtype(
     """The language model's numbers on a device: "auto", "float32", "bfloat16" or "float16".
 
     auto is bfloat16, in which the weights were published, where the device does it natively, else
-    float16; on a CPU float32 where the machine has twice its size free, else bfloat16.
+    float16; on a CPU float32, but bfloat16 where the processor multiplies it faster or the machine
+    has less than twice the size of float32 free.
     Raises RequestError for another name, or for numbers that the device does not do.
     """
     if name == "auto":
@@ -88,7 +89,9 @@ def what_fits(device: torch.device, dtype: torch.dtype, size: LanguageModelSize 
 def free_bytes(device: torch.device) -> int | None:
     """Memory that a device can still give; None where nobody says."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch holds and does not use is as good as free.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     return free_memory_bytes()  # Apple's GPUs share the machine's
 
 
@@ -127,7 +130,18 @@ def _gpu_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if _does_bfloat16(device) else torch.float16
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for it (AVX512-BF16 or AMX), and so is faster in it.
+
+    By the processor and not by a trial: a choice must not change from one run to the next.
+    """
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
+
+
 def _cpu_dtype(size: LanguageModelSize) -> torch.dtype:
+    if multiplies_bfloat16():
+        return torch.bfloat16
     free = free_memory_bytes()
     enough = free is not None and free >= FREE_SHARE * size.weight_bytes("float32")
     return torch.float32 if enough else torch.bfloat16

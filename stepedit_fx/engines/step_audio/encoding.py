@@ -11,6 +11,7 @@ import torch
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.step_audio.features import prompt_mel
 from stepedit_fx.engines.step_audio.gathering import Stopped
+from stepedit_fx.engines.step_audio.memory import TOKENIZER_SAMPLE_BYTES
 from stepedit_fx.engines.step_audio.networks import Networks
 from stepedit_fx.engines.step_audio.preparation import Prepared, prepare
 from stepedit_fx.engines.step_audio.takes import Around, Reference, Segment, Source, pack
@@ -39,7 +40,11 @@ def encode(networks: Networks, takes: Sequence[Audio]) -> list[Speech]:
     clips = [_clips(take) for take in takes]
     flat = [clip for row in clips for clip in row]
     tokens = networks.together(
-        "the tokenizers", _tokens, flat, most=MOST_AT_ONCE, size=lambda c: len(c.sound.samples_16k)
+        "the tokenizers",
+        _tokens,
+        flat,
+        most=MOST_AT_ONCE,
+        size=lambda clip: len(clip.sound.samples_16k) * TOKENIZER_SAMPLE_BYTES,
     )
     for clip, found in zip(flat, tokens, strict=True):
         clip.tokens = found

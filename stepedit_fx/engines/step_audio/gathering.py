@@ -37,9 +37,10 @@ class _Asked(Generic[Item, Result]):
 class Gathering(Generic[Item, Result]):
     """Work on batches of at most `most` items, whoever asked for them; threads may share it.
 
-    work: does a batch, asking now and then whether nobody wants any of it any more. size: of an
-    item; like sizes go together, for a batch is as long as its longest. out_of_memory: gives back
-    what it can and says what to tell, for an error that means it, None for another.
+    work: does a batch, asking now and then whether nobody wants any of it any more. out_of_memory:
+    gives back what it can and says what to tell, for an error that means it, None for another.
+    size: bytes that an item takes; like sizes go together, for a batch is as long as its longest.
+    room: bytes that a batch may take now, None where nobody knows.
     A batch that fails is halved, and only what fails alone has failed.
     """
 
@@ -49,14 +50,16 @@ class Gathering(Generic[Item, Result]):
         most: int,
         out_of_memory: Callable[[Exception], EngineError | None],
         size: Callable[[Item], int] = lambda item: 0,
+        room: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._work, self._most, self._size = work, most, size
+        self._work, self._most, self._size, self._room = work, most, size, room
         self._fitting = most  # items that memory was seen to be enough for
         self._out_of_memory = out_of_memory
         self._changed = threading.Condition()
         self._asked: list[_Asked[Item, Result]] = []
         self.is_working = False
         self._turn = 0
+        self._batches = self._items = 0
 
     def run(self, items: Sequence[Item], *, is_urgent: bool, cancelled: Stopped) -> list[Result]:
         """The result of each item. The thread that finds nobody at work does the next batch.
@@ -89,10 +92,9 @@ class Gathering(Generic[Item, Result]):
             raise mine.failed
         return [mine.done[place] for place in range(len(items))]
 
-    @property
-    def waiting(self) -> int:
-        """Calls that are not answered yet."""
-        return len(self._asked)
+    def status(self) -> dict[str, int]:
+        """Calls that are not answered yet; batches that were done, and the items in them."""
+        return {"waiting": len(self._asked), "batches": self._batches, "items": self._items}
 
     def _next(self) -> list[tuple[_Asked[Item, Result], int]] | None:
         """The next batch for this thread to do; None, after a while, where another is at it."""
@@ -114,7 +116,18 @@ class Gathering(Generic[Item, Result]):
             first = waiting[0]
             alike = sorted(waiting[1:], key=lambda each: self._unlike(each, first))
             self.is_working = True
-            return [first, *alike[: self._fitting - 1]]
+            return self._within_room([first, *alike[: self._fitting - 1]])
+
+    def _within_room(
+        self, batch: list[tuple[_Asked[Item, Result], int]]
+    ) -> list[tuple[_Asked[Item, Result], int]]:
+        """As much of a batch as there is memory for, the first item always."""
+        room, longest = self._room(), 0
+        for count, (asked, place) in enumerate(batch, start=1):
+            longest = max(longest, self._size(asked.items[place]))
+            if room is not None and count > 1 and count * longest > room:
+                return batch[: count - 1]
+        return batch
 
     def _unlike(self, each: tuple[_Asked[Item, Result], int], first: Any) -> tuple[bool, int]:
         size = self._size(first[0].items[first[1]])
@@ -151,4 +164,6 @@ class Gathering(Generic[Item, Result]):
             return told
         for (asked, place), result in zip(batch, results, strict=True):
             asked.done[place] = result
+        self._batches += 1
+        self._items += len(batch)
         return None

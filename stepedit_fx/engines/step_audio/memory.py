@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 GB = 10**9
+CONTROL_GROUP = Path("/sys/fs/cgroup")
 # Bits of a weight, scales counted.
 # bitsandbytes' int4 has a float32 scale for 64 weights, the published AWQ file one of 16 bits for
 # 128: its 2.502 GB are this to 0.004 %.
@@ -21,6 +23,14 @@ OTHER_NETWORKS_BYTES = 2 * GB
 CARDS_GB = (4, 6, 8, 10, 12, 16, 24, 32, 48, 80)
 CARD_SHARE = 0.95  # the rest is the driver's and the screen's
 WORKSPACE_BYTES = 1 * GB  # CUDA's context and activations of one take; an allowance
+BATCH_SHARE = 0.8  # of what is free now, for a batch: others want memory too
+# What a batch takes at the published size, measured on a CPU: the flow for a frame of prompt and
+# target, the tokenizers for a sample at 16 kHz.
+FLOW_FRAME_BYTES = 120_000
+TOKENIZER_SAMPLE_BYTES = 128
+# Beyond the keys and values, of every take in the token loop: logits and probabilities of the audio
+# ids in float64, and what the layers hold between them.
+ROW_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,11 @@ class LanguageModelSize:
         """Keys and values of one take: 32 kB a token at the published size in 16 bits."""
         return tokens * self.layers * 2 * self.groups * self.head_dim * value_bytes
 
+    def rows_in(self, free_bytes: int, tokens: int, *, value_bytes: int = 2) -> int:
+        """How many takes of so many tokens fit in so many bytes, written side by side."""
+        row = self.cache_bytes(tokens, value_bytes=value_bytes) + ROW_BYTES
+        return int(free_bytes * BATCH_SHARE) // row
+
     def total_bytes(self, numbers: str, others: int = OTHER_NETWORKS_BYTES) -> int:
         """Everything that is on the device while one take is edited and decoded.
 
@@ -103,6 +118,18 @@ def free_memory_bytes() -> int | None:
         return None
 
 
+def usable_cores() -> int:
+    """Processors that this process may really use, its container's quota counted; at least 1."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = (CONTROL_GROUP / "cpu.max").read_text(encoding="ascii").split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        pass
+    return max(1, cores)
+
+
 def _meminfo_available() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -113,7 +140,7 @@ def _meminfo_available() -> int | None:
 
 
 def _container_left() -> int | None:
-    group = Path("/sys/fs/cgroup")
+    group = CONTROL_GROUP
     try:
         limit = (group / "memory.max").read_text(encoding="ascii").strip()
         used = (group / "memory.current").read_text(encoding="ascii").strip()

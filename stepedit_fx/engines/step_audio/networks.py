@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from stepedit_fx.engines.step_audio.flow import Flow
     from stepedit_fx.engines.step_audio.linguistic import LinguisticTokenizer
+    from stepedit_fx.engines.step_audio.memory import LanguageModelSize
     from stepedit_fx.engines.step_audio.semantic import SemanticTokenizer
     from stepedit_fx.engines.step_audio.speaker import SpeakerEncoder
     from stepedit_fx.engines.step_audio.text import TextTokenizer
@@ -33,7 +34,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Made = TypeVar("Made")
 TIMED_STEPS = 3
-MOST_ROWS = 16
+# However much memory there is: of more, every take would only wait longer for its next id.
+MOST_ROWS = {"cuda": 64}
+MOST_ROWS_ELSEWHERE = 32
 LARGE = ("language_model", "linguistic", "semantic", "speaker", "flow", "vocoder")
 
 
@@ -75,24 +78,33 @@ class Networks:
     @loaded
     def device(self) -> torch.device:
         """Raises RequestError for a device that is not there."""
+        import torch
+
         from stepedit_fx.engines.step_audio.devices import choose_device
+        from stepedit_fx.engines.step_audio.memory import usable_cores
 
         device = choose_device(self.precision.device)
+        if device.type == "cpu" and usable_cores() < torch.get_num_threads():
+            # torch counts the machine's cores, of which a container may have few.
+            torch.set_num_threads(usable_cores())
         if device.type == "cuda":
-            import torch
-
             # Convolutions of the flow and the vocoder are float32 to the last bits, as published.
             torch.backends.cudnn.allow_tf32 = False
         return device
 
     @loaded
+    def size(self) -> LanguageModelSize:
+        """Of the language model."""
+        from stepedit_fx.engines.step_audio.memory import LanguageModelSize
+
+        return LanguageModelSize.of(self.checkpoint.language_model_config())
+
+    @loaded
     def dtype(self) -> torch.dtype:
         """Of the language model. Raises RequestError for one the device cannot do."""
         from stepedit_fx.engines.step_audio.devices import choose_dtype
-        from stepedit_fx.engines.step_audio.memory import LanguageModelSize
 
-        size = LanguageModelSize.of(self.checkpoint.language_model_config())
-        return choose_dtype(self.precision.dtype, self.device, size=size)
+        return choose_dtype(self.precision.dtype, self.device, size=self.size)
 
     @property
     def dtype_name(self) -> str:
@@ -195,6 +207,7 @@ class Networks:
     ) -> list[Result]:
         """The work on all items, in batches of at most `most` that other threads share.
 
+        size: bytes that an item takes at its peak; a batch takes no more than is free.
         Raises Cancelled, EngineError where the memory is too small for one, and the work's own.
         """
         with self.loading:
@@ -204,6 +217,7 @@ class Networks:
                     most,
                     lambda error: self.out_of_memory(error, what),
                     size,
+                    self._room,
                 )
         shared: Gathering[Item, Result] = self._gatherings[what]
         return shared.run(items, is_urgent=is_urgent(), cancelled=cancel_check())
@@ -240,6 +254,8 @@ class Networks:
 
     def status(self) -> dict[str, Any]:
         """What is loaded where, and what the writer is at; loads nothing."""
+        from stepedit_fx.engines.step_audio.devices import free_bytes
+
         writer = vars(self).get("writer")
         return {
             "device": str(self.device),
@@ -247,11 +263,28 @@ class Networks:
             "quantization": self.precision.quantization,
             "loaded": [name for name in LARGE if name in vars(self)],
             "writer": writer.status() if writer is not None else {},
+            "batches": {what: each.status() for what, each in list(self._gatherings.items())},
+            "free_bytes": free_bytes(self.device),
         }
 
+    def _room(self) -> int | None:
+        """Bytes that a batch may take now."""
+        from stepedit_fx.engines.step_audio.devices import free_bytes
+        from stepedit_fx.engines.step_audio.memory import BATCH_SHARE
+
+        free = free_bytes(self.device)
+        return None if free is None else int(free * BATCH_SHARE)
+
     def _most_rows(self, places: int) -> int:
-        """How many takes of so many ids the language model writes at once."""
-        return MOST_ROWS
+        """How many takes of so many ids the language model may write at once, by what is free."""
+        from stepedit_fx.engines.step_audio.devices import free_bytes
+
+        most = MOST_ROWS.get(self.device.type, MOST_ROWS_ELSEWHERE)
+        free = free_bytes(self.device)
+        if free is None:  # nobody knows: a batch that is too large is made smaller
+            return most
+        fitting: int = self.size.rows_in(free, places, value_bytes=self.dtype.itemsize)
+        return min(most, fitting)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
 from stepedit_fx.engines.step_audio.lm_attention import slopes
-from stepedit_fx.engines.step_audio.lm_cache import KeyValueRows, Layer, Prefill, Step
+from stepedit_fx.engines.step_audio.lm_cache import KeyValueRows, Prefill, Step
+from stepedit_fx.engines.step_audio.prompt_states import PromptStates
 from stepedit_fx.engines.step_audio.sampling import (
     END_COLUMN,
     REPETITION_WINDOW,
@@ -38,16 +39,20 @@ from stepedit_fx.errors import EngineError
 PREFILL_IDS = 512  # of a prompt between two looks at whether to stop
 BOUND_STEP = 256  # a graph serves lengths up to the next multiple of this
 MOST_GRAPHS = 64
-MOST_PREFIXES = 4  # kept; there is one fixed system prompt, and one for each voice cloned
 
 
 class TokenLoop:
-    """Up to `rows` takes written side by side, each of at most `places` ids, prompt included."""
+    """Up to `rows` takes written side by side, each of at most `places` ids, prompt included.
 
-    def __init__(self, model: nn.Module, rows: int, places: int) -> None:
+    states: of prompts that were read before, by this loop or another of the same model.
+    """
+
+    def __init__(
+        self, model: nn.Module, rows: int, places: int, states: PromptStates | None = None
+    ) -> None:
         self._model = inner(model)
         self._held = KeyValueRows(rows, places)
-        self._prefixes: dict[tuple[int, ...], list[Layer]] = {}
+        self._known = PromptStates() if states is None else states
         device = self._device = _state_device(self._model)
         self._allowed = slot_columns().to(device)
         self._ids = audio_columns().to(device)
@@ -82,6 +87,11 @@ class TokenLoop:
     def places(self) -> int:
         return self._held.places
 
+    @property
+    def bytes(self) -> int:
+        """Memory of its keys and values."""
+        return self._held.bytes
+
     def admit(
         self,
         prompt: Sequence[int],
@@ -96,7 +106,7 @@ class TokenLoop:
         """Take in one prompt, in the next row; False where it was stopped on the way.
 
         least, most: ids of the answer. seed: of every draw. prefix: ids at the prompt's start that
-        other prompts share; their keys and values are kept.
+        other prompts share; their keys and values are kept, as are those of the whole.
         """
         row = self.active
         if not self._prefill(row, prompt, prefix, stopped):
@@ -178,7 +188,7 @@ class TokenLoop:
 
         rows, places: at least those in use.
         """
-        larger = TokenLoop(self._model, rows, places)
+        larger = TokenLoop(self._model, rows, places, self._known)
         larger._held.fill_from(self._held, self.active)
         for new, old in zip(larger._state(), self._state(), strict=True):
             kept = old[: self.active, : new.shape[1]] if old.ndim == 2 else old[: self.active]
@@ -189,7 +199,6 @@ class TokenLoop:
         larger._lengths[: self.active] = self._lengths[: self.active]
         larger._prompts[: self.active] = self._prompts[: self.active]
         larger._samplings[: self.active] = self._samplings[: self.active]
-        larger._prefixes = self._prefixes
         larger.active = self.active
         return larger
 
@@ -204,34 +213,27 @@ class TokenLoop:
         self, row: int, prompt: Sequence[int], prefix: int, stopped: Callable[[], bool]
     ) -> bool:
         """All of a prompt but its last id, which the first step feeds."""
-        prefix = min(prefix, len(prompt) - 1)
-        shared = tuple(prompt[:prefix])
-        done = 0
-        if shared in self._prefixes:
-            self._held.put(row, self._prefixes[shared])
-            done = prefix
+        fed = prompt[:-1]
+        prefix = min(prefix, len(fed))
+        done, layers = self._known.longest(fed, prefix)
+        self._held.put(row, layers)
         cache = Prefill(self._held, row, done)
         # A prefix is a piece of its own whether it is kept already or not: so its keys, and all
         # that follows from them, are the same to the last bit.
-        edges = [*range(0, prefix, PREFILL_IDS), *range(prefix, len(prompt) - 1, PREFILL_IDS)]
-        edges = [*(edge for edge in edges if edge >= done), len(prompt) - 1]
+        edges = [*range(0, prefix, PREFILL_IDS), *range(prefix, len(fed), PREFILL_IDS)]
+        edges = [*(edge for edge in edges if edge >= done), len(fed)]
         for start, end in pairwise(edges):
             if stopped():
                 return False
-            ids = torch.tensor([list(prompt[start:end])])
+            ids = torch.tensor([list(fed[start:end])])
             self._model.model(
                 _where_ids_go(self._model, ids),
                 past_key_values=cast("Any", cache),
                 use_cache=True,
             )
-            if end == prefix and shared:
-                self._keep(shared, self._held.taken(row, prefix))
+            if end in (prefix, len(fed)):
+                self._known.put(fed[:end], self._held.taken(row, end))
         return not stopped()
-
-    def _keep(self, shared: tuple[int, ...], layers: list[Layer]) -> None:
-        if len(self._prefixes) >= MOST_PREFIXES:
-            self._prefixes.pop(next(iter(self._prefixes)))
-        self._prefixes[shared] = layers
 
     def _run(self, count: int, longest: int, ranked: bool) -> None:
         if not self._graphed:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from stepedit_fx.engines.step_audio.generation import Generated, Request, Stop, most_ids
+from stepedit_fx.engines.step_audio.prompt_states import PromptStates
 from stepedit_fx.engines.step_audio.token_loop import TokenLoop
 from stepedit_fx.engines.step_audio.vocabulary import GROUP
 from stepedit_fx.errors import EngineError
@@ -67,7 +68,7 @@ class TokenService:
     """Answers for any number of threads, from one model and one batch.
 
     model: gives the language model; called in the service's own thread, when first needed.
-    most_rows: how many takes of so many ids fit beside one another, at least 1.
+    most_rows: for how many takes of so many ids there is memory now, beside what is in use.
     out_of_memory: gives back what it can and says what to tell, for an error that means it, None
     for another; the batch is then made smaller and goes on.
     """
@@ -85,6 +86,7 @@ class TokenService:
         self._clock = 0  # turn of the newest job that has been taken in
         self._thread: threading.Thread | None = None
         self._loop: TokenLoop | None = None
+        self._states = PromptStates()
         self._writing: list[_Job] = []  # by row; the service's thread alone touches it
         self._fitting = MOST_FITTING  # rows that memory was seen to be enough for
         self._is_released = False
@@ -143,9 +145,16 @@ class TokenService:
             self._is_released = True
             self._changed.notify()
 
-    def status(self) -> dict[str, int]:
-        """Prompts that are not taken in yet, and those that are being answered."""
-        return {"waiting": len(self._waiting), "writing": len(self._writing)}
+    def status(self) -> dict[str, Any]:
+        """Prompts that are not taken in yet, those that are being answered, and memory."""
+        loop = self._loop
+        return {
+            "waiting": len(self._waiting),
+            "writing": len(self._writing),
+            "rows": loop.rows if loop is not None else 0,
+            "bytes": loop.bytes if loop is not None else 0,
+            "prompts": self._states.status(),
+        }
 
     def _work(self) -> None:
         while True:
@@ -155,6 +164,7 @@ class TokenService:
                 self._changed.wait_for(lambda: self._waiting or self._writing or self._is_released)
                 if self._is_released and not self._writing:
                     self._loop, self._is_released = None, False
+                    self._states.clear()
             try:
                 with torch.inference_mode():
                     self._take_in()
@@ -165,6 +175,7 @@ class TokenService:
     def _make_smaller(self, error: Exception) -> None:
         """After an error in the middle of a batch: fewer rows if memory ran out, else it ends."""
         jobs, self._writing, self._loop = self._writing, [], None
+        self._states.clear()
         told = self._out_of_memory(error)
         if told is not None and len(jobs) > 1:
             self._fitting = len(jobs) // 2
@@ -213,15 +224,17 @@ class TokenService:
 
     def _rows_for(self, job: _Job) -> int:
         """How many takes may be written at once if this one is among them."""
-        longest = max([job.places, *(each.places for each in self._writing)])
-        return max(1, min(self._fitting, self._most_rows(_rounded(longest))))
+        longest = _rounded(max([job.places, *(each.places for each in self._writing)]))
+        loop = self._loop
+        there = loop.rows if loop is not None and loop.places >= longest else 0
+        return max(1, min(self._fitting, max(there, self._most_rows(longest))))
 
     def _make_room(self, job: _Job) -> None:
         """A loop with a row for one more take, and places for all of it."""
         rows, places = len(self._writing), _rounded(job.places)
         loop = self._loop
         if loop is None:
-            self._loop = TokenLoop(self._model(), rows, places)
+            self._loop = TokenLoop(self._model(), rows, places, self._states)
         elif rows > loop.rows or places > loop.places:
             # Doubled, so that growing row by row does not copy everything every time.
             doubled = min(2 * loop.rows, self._rows_for(job)) if rows > loop.rows else loop.rows

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from stepedit_fx.engines.step_audio import devices, memory
 from stepedit_fx.engines.step_audio.devices import choose_device, choose_dtype, what_fits
 from stepedit_fx.engines.step_audio.memory import (
     GB,
@@ -70,8 +73,16 @@ def test_an_absent_device_is_said_with_a_remedy() -> None:
     assert "auto" in caught.value.remedy
 
 
-def test_a_cpu_takes_float32_if_it_has_the_memory() -> None:
+def test_a_cpu_takes_bfloat16_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told by the processor, so that a key does not change from one day to the next."""
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: True)
+    assert choose_dtype("auto", CPU, size=LanguageModelSize(hidden=48)) == torch.bfloat16
+    assert choose_dtype("float32", CPU) == torch.float32
+
+
+def test_a_cpu_takes_float32_if_it_has_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny model runs exactly; one that would not fit is halved rather than swapped."""
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: False)
     assert choose_dtype("auto", CPU, size=LanguageModelSize(hidden=48)) == torch.float32
     assert choose_dtype("auto", CPU, size=LanguageModelSize(layers=10**6)) == torch.bfloat16
     assert choose_dtype("float16", CPU) == torch.float16
@@ -93,3 +104,26 @@ def test_what_fits_names_figures_and_settings() -> None:
     told = what_fits(CPU, torch.float32)
     assert "14.1 GB as float32" in told
     assert "bfloat16" in told
+
+
+def test_a_batch_of_takes_is_as_large_as_the_memory() -> None:
+    """A small card writes fewer takes side by side, rather than running out of memory."""
+    size = LanguageModelSize()
+    one = size.cache_bytes(2048)
+    rows = [size.rows_in(int(share * one), 2048) for share in (0.5, 2, 20, 200)]
+    assert rows[0] == 0
+    assert rows == sorted(rows)
+    assert 0.7 * 200 < rows[-1] < 0.8 * 200
+    assert size.rows_in(20 * one, 4096) < size.rows_in(20 * one, 2048)
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("max 100000", 64), ("", 64)])
+def test_a_container_s_quota_is_what_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    """64 threads on two processors' time wait for one another."""
+    if quota:
+        (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(memory.os, "sched_getaffinity", lambda pid: range(64), raising=False)
+    assert memory.usable_cores() == cores

@@ -61,7 +61,7 @@ def test_what_waits_is_done_together() -> None:
         first = pool.submit(shared.run, [0], is_urgent=False, cancelled=never)
         _until(lambda: shared.is_working)
         rest = [pool.submit(shared.run, [n], is_urgent=False, cancelled=never) for n in range(8)]
-        _until(lambda: shared.waiting == 9)
+        _until(lambda: shared.status()["waiting"] == 9)
         gate.set()
         assert [each.result(10) for each in (first, *rest)] == [[0], *([n] for n in range(8))]
     assert sizes == [1, 4, 4]
@@ -82,9 +82,9 @@ def test_the_urgent_are_in_the_next_batch() -> None:
         _until(lambda: shared.is_working)
         for n in (1, 2, 3):
             pool.submit(shared.run, [n], is_urgent=False, cancelled=never)
-            _until(lambda n=n: shared.waiting == n + 1)  # type: ignore[misc]
+            _until(lambda n=n: shared.status()["waiting"] == n + 1)  # type: ignore[misc]
         pool.submit(shared.run, [9], is_urgent=True, cancelled=never)
-        _until(lambda: shared.waiting == 5)
+        _until(lambda: shared.status()["waiting"] == 5)
         gate.set()
     assert order == [0, 9, 1, 2, 3]
 
@@ -137,3 +137,22 @@ def _until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(0.001)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=9), st.integers(1, 120))
+def test_a_batch_takes_no_more_memory_than_there_is(sizes: list[int], room: int) -> None:
+    """Padded to its longest, as networks do; one alone always goes, for nobody could do less."""
+    taken: list[list[int]] = []
+
+    def work(batch: Sequence[int], _stopped: Stopped) -> Sequence[int]:
+        taken.append(list(batch))
+        return batch
+
+    shared: Gathering[int, int] = Gathering(
+        work, 4, lambda error: None, lambda item: item, lambda: room
+    )
+    assert shared.run(sizes, is_urgent=False, cancelled=never) == sizes
+    assert all(len(batch) * max(batch) <= room for batch in taken if len(batch) > 1)
+    assert sorted(item for batch in taken for item in batch) == sorted(sizes)
+    assert shared.status() == {"waiting": 0, "batches": len(taken), "items": len(sizes)}

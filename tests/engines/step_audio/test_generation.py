@@ -197,7 +197,7 @@ def after(calls: int) -> Callable[[], bool]:
 
 
 def test_cancelling_keeps_the_whole_groups_so_far(model: Step1ForCausalLM) -> None:
-    long = [Request((5, 6), 20, seed=s, min_groups=20) for s in (1, 2)]
+    long = [Request((5 + s, 6), 20, seed=s, min_groups=20) for s in (1, 2)]
     whole = generate(model, long)
     # Two questions for each prompt (before and after its one piece), then one before each group.
     for calls, groups in [(0, 0), (1, 0), (3, 0), (4, 0), (4 + 1, 1), (4 + 2, 2)]:
@@ -208,7 +208,7 @@ def test_cancelling_keeps_the_whole_groups_so_far(model: Step1ForCausalLM) -> No
 
 
 def test_what_ended_before_the_cancelling_keeps_its_end(model: Step1ForCausalLM) -> None:
-    requests = [Request((5, 6), 1, seed=1), Request((5, 6), 20, seed=2, min_groups=20)]
+    requests = [Request((5, 6), 1, seed=1), Request((6, 6), 20, seed=2, min_groups=20)]
     short, long = generate(model, requests, cancelled=after(4 + 2))
     assert (short.stop, len(short.ids)) == ("budget", GROUP)
     assert (long.stop, len(long.ids)) == ("cancelled", 2 * GROUP)

@@ -111,7 +111,7 @@ def test_two_askers_with_many_takes_go_in_turn(model: Step1ForCausalLM) -> None:
     gate.set()
     for thread in threads:
         thread.join(60)
-    assert shared.status() == {"waiting": 0, "writing": 0}
+    assert (shared.status()["waiting"], shared.status()["writing"]) == (0, 0)
     ends = [i for i, asker in enumerate(order) if asker == order[0]]
     # The first did not end before the second began.
     assert max(ends) > order.index(3 - order[0]), order
