@@ -32,12 +32,12 @@ class Checkpoint:
     folders: Folders
 
     @classmethod
-    def find(cls, path: Path | str | None = None) -> Checkpoint:
+    def find(cls, path: Path | str | None = None, *, lm_elsewhere: bool = False) -> Checkpoint:
         """The checkpoint in a folder; $STEPEDIT_MODELS or the user's data folder without one.
 
-        Raises ReadError that lists what is missing.
+        lm_elsewhere: without its language model. Raises ReadError that lists what is missing.
         """
-        return cls(find_models(path))
+        return cls(find_models(path, lm_elsewhere=lm_elsewhere))
 
     @property
     def language_model_folder(self) -> Path:
@@ -86,7 +86,8 @@ class Checkpoint:
         Reading 9 GB takes seconds, so hashes are remembered; see `hashes`. Raises ReadError.
         """
         files = {file.path: path for path, file in self.folders.files() if file.needed}
-        files |= {path.name: path for path in shard_paths(self.language_model_folder)}
+        if not self.folders.lm_elsewhere:
+            files |= {path.name: path for path in shard_paths(self.language_model_folder)}
         return digest({name: sha256(path) for name, path in files.items()})
 
     def language_model_config(self) -> dict[str, Any]:

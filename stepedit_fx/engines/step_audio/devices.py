@@ -67,10 +67,18 @@ def choose_dtype(
     return DTYPES[name]
 
 
-def what_fits(device: torch.device, dtype: torch.dtype, size: LanguageModelSize = PUBLISHED) -> str:
-    """What to do when a device's memory is too small: the figures, and the settings that help."""
+def what_fits(
+    device: torch.device, dtype: torch.dtype | None, size: LanguageModelSize = PUBLISHED
+) -> str:
+    """What to do when a device's memory is too small: the figures, and the settings that help.
+
+    dtype: of the language model; None where it is elsewhere.
+    """
     free = free_bytes(device)
     has = f"{device} has {free / GB:.1f} GB free. " if free is not None else ""
+    if dtype is None:
+        others = f"The networks that run here take {OTHER_NETWORKS_BYTES / GB:.0f} GB. "
+        return f"{has}{others}Use shorter takes, or another device."
     numbers = str(dtype).removeprefix("torch.")
     steps = (numbers, "int8", "int4") if device.type == "cuda" else (numbers,)
     needs = ", ".join(f"{size.weight_bytes(step) / GB:.1f} GB as {step}" for step in steps)

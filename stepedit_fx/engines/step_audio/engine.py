@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from stepedit_fx.audio import Audio
@@ -22,6 +22,7 @@ from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
 from stepedit_fx.engines.step_audio.layout import default_folder
 from stepedit_fx.engines.step_audio.libraries import check_installed
 from stepedit_fx.engines.step_audio.networks import Networks, Precision, loaded
+from stepedit_fx.engines.step_audio.remote_settings import RemoteModel
 from stepedit_fx.engines.step_audio.takes import KIND
 from stepedit_fx.errors import RequestError
 from stepedit_fx.speech import Edit, Speech
@@ -41,9 +42,13 @@ class StepAudioSettings(EngineSettings):
     models: the folder with the published files; $STEPEDIT_MODELS or the user's data folder where
     it is not given. chain: whether edits go from tokens to tokens, or back to sound between two
     edits, as the reference does (each time a generation is lost). worker: auto for a process that
-    owns the model and is shared by all that run here, off for this process. The rest is how the
-    language model draws, and what decode starts from.
+    owns the model and is shared by all that run here, off for this process. lm: a server that has
+    the language model; without one it runs here. The rest is how the language model draws, and
+    what decode starts from.
     """
+
+    # A server's key written in the wrong place must not come back in an error.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     kind: Literal["step-audio"] = "step-audio"
     models: Path | None = None
@@ -51,6 +56,7 @@ class StepAudioSettings(EngineSettings):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     quantization: Literal["none", "int8", "int4"] = "none"
     chain: Literal["tokens", "audio"] = "tokens"
+    lm: RemoteModel | None = None
     temperature: float = Field(0.7, gt=0, le=2)
     top_k: int = Field(0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -60,14 +66,31 @@ class StepAudioSettings(EngineSettings):
     # Where the work is done does not change what comes out, so it is told to nobody.
     worker: Literal["auto", "off"] = Field("auto", exclude=True)
 
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.lm is not None and (self.dtype != "auto" or self.quantization != "none"):
+            raise ValueError("dtype and quantization are the server's own where lm names one")
+        return self
+
     def settled(self) -> Self:
         """See `EngineSettings.settled`: which folder of models is meant."""
         return self.model_copy(update={"models": self._folder})
 
     @property
     def identity(self) -> str:
-        """The weights, by their hashes. Raises ReadError that says what is missing."""
-        return Checkpoint.find(self._folder).fingerprint
+        """The weights, by their hashes, and what a server tells of those that it has.
+
+        Raises ReadError that says what is missing, EngineError where the server does not tell.
+        """
+        return self.weights(Checkpoint.find(self._folder, lm_elsewhere=self.lm is not None))
+
+    def weights(self, checkpoint: Checkpoint) -> str:
+        """What identifies all weights: those of a checkpoint, and the server's."""
+        if self.lm is None:
+            return checkpoint.fingerprint
+        from stepedit_fx.engines.step_audio.remote_model import fingerprint
+
+        return f"{checkpoint.fingerprint}; lm {fingerprint(self.lm)}"
 
     @property
     def _folder(self) -> Path:
@@ -93,7 +116,8 @@ class StepAudioEngine:
     @loaded
     def checkpoint(self) -> Checkpoint:
         """The published files. Raises ReadError that says what is missing."""
-        return Checkpoint.find(self.settings.models)
+        chosen = self.settings
+        return Checkpoint.find(chosen.models, lm_elsewhere=chosen.lm is not None)
 
     @loaded
     def networks(self) -> Networks:
@@ -104,12 +128,13 @@ class StepAudioEngine:
         check_installed()
         chosen = self.settings
         precision = Precision(chosen.device, chosen.dtype, chosen.quantization)
-        return Networks(self.checkpoint, precision)
+        return Networks(self.checkpoint, precision, chosen.lm)
 
     @cached_property
     def fingerprint(self) -> str:
         """Code version, weights, number format, settings and the libraries that compute."""
-        told = self.settings.model_dump(mode="json", exclude={"kind", "models", "device", "dtype"})
+        left_out = {"kind", "models", "device", "dtype", "lm"}
+        told = self.settings.model_dump(mode="json", exclude=left_out)
         names = (
             *("numpy", "onnxruntime", "pedalboard", "pyloudnorm"),
             *("scipy", "sentencepiece", "soxr", "torch"),
@@ -117,7 +142,7 @@ class StepAudioEngine:
         return "; ".join(
             [
                 f"code {CODE_VERSION}",
-                f"weights {self.checkpoint.fingerprint}",
+                f"weights {self.settings.weights(self.checkpoint)}",
                 f"dtype {self.networks.dtype_name}",
                 *(f"{name} {value}" for name, value in sorted(told.items())),
                 *(f"{name} {version(name)}" for name in names),

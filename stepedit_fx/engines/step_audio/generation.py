@@ -171,25 +171,33 @@ def most_ids(model: Step1ForCausalLM, request: Request, place: int = 0) -> int:
     Raises RequestError for a prompt that makes no sense or leaves no room, EngineError for a model
     without audio ids.
     """
-    prompt = [int(id_) for id_ in request.prompt_ids]
     config = model.config
     if config.vocab_size < FIRST_AUDIO_ID + AUDIO_TOKENS:
         raise EngineError(
             f"the language model has {config.vocab_size} ids and no audio among them",
             remedy="Point the engine at a Step-Audio-EditX checkpoint.",
         )
-    if not prompt or min(prompt) < 0 or max(prompt) >= config.vocab_size:
-        raise RequestError(f"prompt {place} must hold ids of 0..{config.vocab_size - 1}")
+    return answer_room(request, min(MOST_IDS, config.max_seq_len), config.vocab_size, place=place)
+
+
+def answer_room(request: Request, places: int, vocabulary: int, *, place: int = 0) -> int:
+    """How many ids an answer may have by a model of so many ids, for so many places in all.
+
+    Raises RequestError for a prompt that makes no sense or leaves no room.
+    """
+    prompt = [int(id_) for id_ in request.prompt_ids]
+    if not prompt or min(prompt) < 0 or max(prompt) >= vocabulary:
+        raise RequestError(f"prompt {place} must hold ids of 0..{vocabulary - 1}")
     if not 1 <= request.min_groups <= request.max_groups:
         raise RequestError(
             f"prompt {place} asks for {request.min_groups} to {request.max_groups} groups",
             remedy="An answer has at least one group, and min_groups is at most max_groups.",
         )
-    room = (min(MOST_IDS, config.max_seq_len) - len(prompt)) // GROUP
+    room = (places - len(prompt)) // GROUP
     if room < request.min_groups:
         raise RequestError(
             f"prompt {place} has {len(prompt)} ids; with {request.min_groups} groups it is longer "
-            f"than the {min(MOST_IDS, config.max_seq_len)} that the model takes",
+            f"than the {places} that the model takes",
             remedy="Shorten the recording or the text.",
         )
     return int(min(request.max_groups, room)) * GROUP

@@ -73,17 +73,19 @@ class Folders:
 
     language_model: of ``config.json`` and the shards. text: of ``tokenizer.model``. acoustic:
     the one that holds ``CosyVoice-300M-25Hz``. tokenizer: of the two speech tokenizers.
+    lm_elsewhere: a server has the language model, and none of its files need be here.
     """
 
     language_model: Path
     text: Path
     acoustic: Path
     tokenizer: Path
+    lm_elsewhere: bool = False
 
     def files(self) -> Iterator[tuple[Path, PublishedFile]]:
         """Every published file with its path here, whether it is there or not."""
         groups = (
-            (self.language_model, LANGUAGE_MODEL_FILES),
+            (self.language_model, () if self.lm_elsewhere else LANGUAGE_MODEL_FILES),
             (self.text, TEXT_FILES),
             (self.acoustic, ACOUSTIC_FILES),
             (self.tokenizer, TOKENIZER_FILES),
@@ -95,7 +97,8 @@ class Folders:
         """The needed files that are not there; a shard only where no index names the shards."""
         gone = [path for path, file in self.files() if file.needed and not path.is_file()]
         weights = (self.language_model / INDEX, self.language_model / SINGLE)
-        return gone if any(path.is_file() for path in weights) else [*gone, weights[0]]
+        complete = self.lm_elsewhere or any(path.is_file() for path in weights)
+        return gone if complete else [*gone, weights[0]]
 
 
 def default_folder() -> Path:
@@ -108,14 +111,14 @@ def default_folder() -> Path:
     return user_data_path("stepedit_fx", appauthor=False) / "models"
 
 
-def find_models(path: Path | str | None = None) -> Folders:
+def find_models(path: Path | str | None = None, *, lm_elsewhere: bool = False) -> Folders:
     """The folders of a checkpoint, all of whose needed files are there.
 
     path: the folder that holds Step-Audio-EditX and Step-Audio-Tokenizer, or Step-Audio-EditX (or
-    its AWQ form) itself with the tokenizer beside it; None for `default_folder`. Raises ReadError
-    that lists what is missing.
+    its AWQ form) itself with the tokenizer beside it; None for `default_folder`. lm_elsewhere: the
+    language model is not looked for. Raises ReadError that lists what is missing.
     """
-    folders = locate(path)
+    folders = locate(path, lm_elsewhere=lm_elsewhere)
     missing = folders.missing()
     if missing:
         root = default_folder() if path is None else Path(path).expanduser()
@@ -124,7 +127,7 @@ def find_models(path: Path | str | None = None) -> Folders:
     return folders
 
 
-def locate(path: Path | str | None = None) -> Folders:
+def locate(path: Path | str | None = None, *, lm_elsewhere: bool = False) -> Folders:
     """The folders of a checkpoint, complete or not. Raises ReadError where there is no folder."""
     root = default_folder() if path is None else Path(path).expanduser().absolute()
     if not root.is_dir():
@@ -143,6 +146,7 @@ def locate(path: Path | str | None = None) -> Folders:
         text=_first(chosen, plain, holding="tokenizer.model"),
         acoustic=_first(chosen, plain, holding=ACOUSTIC),
         tokenizer=models / TOKENIZER,
+        lm_elsewhere=lm_elsewhere,
     )
 
 

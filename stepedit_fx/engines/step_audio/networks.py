@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from stepedit_fx.engines.step_audio.flow import Flow
     from stepedit_fx.engines.step_audio.linguistic import LinguisticTokenizer
     from stepedit_fx.engines.step_audio.memory import LanguageModelSize
+    from stepedit_fx.engines.step_audio.remote_settings import RemoteModel
     from stepedit_fx.engines.step_audio.semantic import SemanticTokenizer
     from stepedit_fx.engines.step_audio.speaker import SpeakerEncoder
     from stepedit_fx.engines.step_audio.text import TextTokenizer
-    from stepedit_fx.engines.step_audio.token_service import TokenService
     from stepedit_fx.engines.step_audio.vocoder import Vocoder
+    from stepedit_fx.engines.step_audio.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +68,15 @@ class Networks:
 
     The language model runs in the chosen number format. The tokenizers, the flow and the vocoder
     are small beside it and run in float32, in which they were published.
+    lm: a server that has the language model, which is then not loaded here.
     """
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, precision: Precision, lm: RemoteModel | None = None
+    ) -> None:
         self.checkpoint = checkpoint
         self.precision = precision
+        self.lm = lm
         self.loading = threading.RLock()
         self._gatherings: dict[str, Gathering[Any, Any]] = {}
 
@@ -108,7 +113,7 @@ class Networks:
 
     @property
     def dtype_name(self) -> str:
-        return str(self.dtype).removeprefix("torch.")
+        return str(self.dtype).removeprefix("torch.") if self.lm is None else "elsewhere"
 
     @loaded
     def text(self) -> TextTokenizer:
@@ -186,8 +191,12 @@ class Networks:
         )
 
     @loaded
-    def writer(self) -> TokenService:
+    def writer(self) -> Writer:
         """Who writes audio ids for everybody."""
+        if self.lm is not None:
+            from stepedit_fx.engines.step_audio.remote import RemoteWriter
+
+            return RemoteWriter(self.lm)
         from stepedit_fx.engines.step_audio.token_service import TokenService
 
         return TokenService(
@@ -234,7 +243,7 @@ class Networks:
             torch.cuda.empty_cache()
         return EngineError(
             f"out of memory on {self.device} in {what}",
-            remedy=what_fits(self.device, self.dtype),
+            remedy=what_fits(self.device, self.dtype if self.lm is None else None),
         )
 
     def release(self) -> None:
