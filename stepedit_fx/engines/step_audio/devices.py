@@ -80,13 +80,13 @@ def what_fits(
         others = f"The networks that run here take {OTHER_NETWORKS_BYTES / GB:.0f} GB. "
         return f"{has}{others}Use shorter takes, or another device."
     numbers = str(dtype).removeprefix("torch.")
-    steps = (numbers, "int8", "int4") if device.type == "cuda" else (numbers,)
+    steps = (numbers, "int8", "int4") if device.type == "cuda" else (numbers, "int8")
     needs = ", ".join(f"{size.weight_bytes(step) / GB:.1f} GB as {step}" for step in steps)
     helps = "quantization: int8 or int4, shorter takes, or device: cpu"
     if device.type == "cpu":
-        helps = "dtype: bfloat16, shorter takes, or a machine with more memory"
+        helps = "dtype: bfloat16, quantization: int8, shorter takes, or a machine with more memory"
     elif device.type == "mps":
-        helps = "shorter takes, or device: cpu"
+        helps = "quantization: int8, shorter takes, or device: cpu"
     return (
         f"{has}The language model takes {needs}; a take adds up to "
         f"{size.cache_bytes() / GB:.1f} GB, the other networks {OTHER_NETWORKS_BYTES / GB:.0f} GB. "

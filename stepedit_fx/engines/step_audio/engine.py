@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stepedit_fx.engines.step_audio.sampling import Sampling
 
 # Raised whenever the same weights, source and edits would give other samples.
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 
 class StepAudioSettings(EngineSettings):

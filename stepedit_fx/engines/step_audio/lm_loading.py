@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import BitsAndBytesConfig, CompressedTensorsConfig
 from transformers.utils import logging as hf_logging
 
 from stepedit_fx.engines.step_audio.documents import read_json
+from stepedit_fx.engines.step_audio.int8 import quantize
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
 from stepedit_fx.errors import ReadError, RequestError
 
@@ -28,9 +29,9 @@ def load_language_model(
 ) -> Step1ForCausalLM:
     """The model in a folder, for inference. Nothing in the folder but tensors and JSON is read.
 
-    quantization: "none", or "int8" or "int4" by bitsandbytes while loading; a checkpoint that is
-    quantized already (AWQ) says so itself. Raises ReadError for tensors that are missing or of
-    another model, RequestError where bitsandbytes is not installed.
+    quantization: "none", "int8" (see `int8`) or "int4" by bitsandbytes while loading; a checkpoint
+    that is quantized already (AWQ) says so itself. Raises ReadError for tensors that are missing or
+    of another model, RequestError where bitsandbytes is needed and not installed.
     """
     try:
         with _without_progress_bar(), warnings.catch_warnings():
@@ -39,7 +40,8 @@ def load_language_model(
             loaded: Any = Step1ForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
-                device_map={"": device},
+                # What is made smaller must not be on a small card as a whole first.
+                device_map={"": "cpu" if quantization == "int8" else device},
                 quantization_config=_quantized(folder, quantization, dtype),
                 local_files_only=True,
                 use_safetensors=True,
@@ -63,7 +65,12 @@ def load_language_model(
                 f"{len(names)} tensors are {what}: {shown}",
                 remedy="Is it another model? `stepedit-fx models check` lists every file.",
             )
-    return model.requires_grad_(False)
+    model.requires_grad_(False)
+    if quantization == "int8":
+        # lm_head stays whole: it is small beside the layers, and the codes are read off it.
+        quantize(model.model.layers)
+        cast("Any", model).to(device)
+    return model
 
 
 @contextmanager
@@ -98,13 +105,11 @@ def _quantized(folder: Path, quantization: str, dtype: torch.dtype) -> Any:
         return CompressedTensorsConfig(dequantize=True)
     if packed == "awq":
         _needs("gptqmodel", f"{folder.name}, which is in AutoAWQ's format,")
-    if packed or quantization == "none":
+    if packed or quantization != "int4":
         return None
     _needs("bitsandbytes", f"quantization: {quantization}")
-    # lm_head stays whole: it is small beside the layers, and the codes are read off it.
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_8bit=quantization == "int8",
-        load_in_4bit=quantization == "int4",
+        load_in_4bit=True,
         bnb_4bit_compute_dtype=dtype,
         bnb_4bit_quant_type="nf4",
         llm_int8_skip_modules=["lm_head"],

@@ -353,8 +353,12 @@ def _state_device(model: Step1ForCausalLM) -> torch.device:
 def _is_capturable(model: Step1ForCausalLM) -> bool:
     """Whether a step is the same kernels every time: all of it on one CUDA device, no hooks."""
     devices = {weight.device for weight in model.parameters()}
-    hooked = any(hasattr(module, "_hf_hook") for module in model.modules())
-    return not hooked and len(devices) == 1 and next(iter(devices)).type == "cuda"
+    # Hooks move what flows through, and bitsandbytes looks at it on the host.
+    foreign = any(
+        hasattr(module, "_hf_hook") or type(module).__module__.startswith("bitsandbytes")
+        for module in model.modules()
+    )
+    return not foreign and len(devices) == 1 and next(iter(devices)).type == "cuda"
 
 
 def audio_head(model: Step1ForCausalLM) -> Callable[[Tensor], Tensor]:
