@@ -68,7 +68,7 @@ class Draft:
         while self.stop is None and not self.call.is_ended:
             before = len(self.ids)
             try:
-                is_strict = not self._run(self._wish(is_strict), is_strict)
+                is_strict = not self._run(self._wish(is_strict))
             except CutOff:
                 self._cut_off()
                 continue
@@ -83,9 +83,9 @@ class Draft:
         whole = len(ids) - len(ids) % GROUP
         return Generated(np.array(ids[:whole], np.int64), stop or "cancelled")
 
-    def _run(self, wish: Wish, is_strict: bool) -> bool:
+    def _run(self, wish: Wish) -> bool:
         """Take ids of one completion; False where one was refused."""
-        taken = 0
+        taken, allowed = 0, frozenset(wish.allowed)
         with closing(self._ask(wish, self.call)) as pieces:
             for piece in pieces:
                 ids = [*piece.ids]
@@ -94,7 +94,7 @@ class Draft:
                 elif piece.end not in {"", "stop", "length"}:
                     raise CutOff
                 for id_ in ids:
-                    if is_strict and id_ not in wish.allowed:
+                    if id_ not in allowed:
                         raise EngineError(
                             f"{self._where} wrote id {id_}, which it had not been allowed",
                             remedy="It has to know allowed_token_ids, as vLLM does.",
