@@ -24,6 +24,7 @@ from stepedit_fx.cli import (
     serve,
     transcripts,
     verify,
+    worker,
 )
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
 
@@ -123,6 +124,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
 app.add_typer(midi.app, name="midi")
 app.add_typer(osc.app, name="osc")
+app.add_typer(worker.app, name="worker")
 
 
 def main() -> None:

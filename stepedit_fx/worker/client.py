@@ -32,6 +32,7 @@ from stepedit_fx.engines.base import (
 from stepedit_fx.errors import Cancelled, EngineError, NotFound, StepEditError
 from stepedit_fx.speech import Array, Edit, Speech, Voice
 from stepedit_fx.store.blob import Entry
+from stepedit_fx.worker.address import Address
 from stepedit_fx.worker.starting import Starter
 from stepedit_fx.worker.wire import (
     PROTOCOL,
@@ -116,6 +117,11 @@ class WorkerEngine:
     def _starter(self) -> Starter:
         """Made when first needed: a graph may be looked at where its models are not."""
         return Starter(self.settings, self._folder)
+
+    @property
+    def address(self) -> Address:
+        """Where its worker is, or would be."""
+        return self._starter.address
 
     @cached_property
     def _here(self) -> Engine:

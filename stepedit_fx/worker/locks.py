@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,19 @@ def held(path: Path, *, wait: bool) -> Iterator[bool]:
     """Hold a lock file, waiting for it or not; whether it is held."""
     with path.open("a") as file:
         yield _locked(file, wait)
+
+
+def sign(path: Path) -> None:
+    """Say in a lock file, which this process holds, which process it is."""
+    path.write_text(f"{os.getpid()}\n", encoding="ascii")
+
+
+def holder(path: Path) -> int:
+    """The process that signed a lock file last; 0 where none did."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _locked(file: IO[str], wait: bool) -> bool:

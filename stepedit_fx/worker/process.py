@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stepedit_fx.engines.base import open_engine
 from stepedit_fx.errors import StepEditError
-from stepedit_fx.worker.locks import held
+from stepedit_fx.worker.locks import held, sign
 from stepedit_fx.worker.server import Patience, Server
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ def main() -> int:
     with held(path.with_suffix(".lock"), wait=False) as first:
         if not first:
             return 0  # another is there already, and whoever wants one will find it
+        sign(path.with_suffix(".lock"))
         try:
             return _serve(path, settings)
         except StepEditError as error:

@@ -23,6 +23,7 @@ START_S = 60.0  # torch alone takes seconds to load from a slow disk
 LOOK_S = 0.05
 GREETING_S = 5.0
 LOG_TAIL = 2000
+MOST_LOG = 1 << 20  # bytes; a longer one is put aside, and the one before forgotten
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -84,6 +85,8 @@ def connected(address: Address) -> socket.socket | None:
 
 def start(address: Address, settings: dict[str, object]) -> subprocess.Popen[bytes]:
     """A worker process of its own, that outlives this one."""
+    if address.log.is_file() and address.log.stat().st_size > MOST_LOG:
+        address.log.replace(address.log.with_suffix(".log.old"))
     with address.log.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module, and a path that we made
             [sys.executable, "-m", "stepedit_fx.worker.process", os.fspath(address.socket)],
