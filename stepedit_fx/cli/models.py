@@ -35,6 +35,9 @@ def fetch(
     awq: Annotated[
         bool, typer.Option("--awq", help="The language model in 4 bits: 2.5 GB in place of 7.1.")
     ] = False,
+    without_lm: Annotated[
+        bool, typer.Option("--without-lm", help="No language model: a server has it.")
+    ] = False,
     revision: Annotated[
         str | None,
         typer.Option(
@@ -51,11 +54,12 @@ def fetch(
 
     target = (folder or default_folder()).expanduser().absolute()
     try:
-        fetch_models(target, awq=awq, revision=revision, told=typer.echo)
+        fetch_models(target, awq=awq, without_lm=without_lm, revision=revision, told=typer.echo)
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. {AGAIN}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    check(target / (EDITX_AWQ if awq else EDITX))
+    if not without_lm:  # `check --lm URL` is for those
+        check(target / (EDITX_AWQ if awq else EDITX))
 
 
 @app.command()
@@ -67,13 +71,24 @@ def check(
     deep: Annotated[
         bool, typer.Option("--deep", help="Look for NaN in all of the language model.")
     ] = False,
+    lm: Annotated[
+        str,
+        typer.Option(
+            "--lm", metavar="URL", help="Ask a server, in place of the language model's files."
+        ),
+    ] = "",
+    lm_model: Annotated[
+        str, typer.Option("--lm-model", metavar="NAME", help="Which of the server's models.")
+    ] = "",
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List every tensor.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check every file and network, and say what runs where; exit code 1 if something is wrong."""
     from stepedit_fx.engines.step_audio.checking import check_models
+    from stepedit_fx.engines.step_audio.remote_settings import RemoteModel
 
-    report = check_models(folder, deep=deep, hashed=hashed)
+    remote = RemoteModel.of(lm, lm_model) if lm else None
+    report = check_models(folder, deep=deep, hashed=hashed, lm=remote)
     needs = _needs(report)
     if as_json:
         print_json(_data(report, needs, tensors=verbose))
@@ -96,6 +111,8 @@ def _needs(report: Report) -> Mapping[str, Any]:
     from stepedit_fx.engines.step_audio.memory import LanguageModelSize, smallest_card
     from stepedit_fx.errors import StepEditError
 
+    if report.folders.lm_elsewhere:
+        return _needs_without_lm(report)
     try:
         config = Checkpoint(report.folders).language_model_config()
         size = LanguageModelSize.of(config)
@@ -123,6 +140,22 @@ def _needs(report: Report) -> Mapping[str, Any]:
             }
             for form, total in totals.items()
         ],
+    }
+
+
+def _needs_without_lm(report: Report) -> Mapping[str, Any]:
+    """The same where a server has the language model."""
+    from stepedit_fx.engines.step_audio.devices import choose_device, free_bytes
+    from stepedit_fx.engines.step_audio.memory import WORKSPACE_BYTES, smallest_card
+
+    device = choose_device()
+    total = sum(file.bytes or 0 for file in report.files) + WORKSPACE_BYTES
+    form = {"form": "elsewhere", "weight_bytes": 0, "total_bytes": total}
+    return {
+        "device": str(device),
+        "dtype": "float32",
+        "free_bytes": free_bytes(device),
+        "forms": [{**form, "gpu_gb": smallest_card(total)}],
     }
 
 

@@ -19,7 +19,9 @@ from stepedit_fx.engines.step_audio.hashes import sha256
 from stepedit_fx.engines.step_audio.layout import FETCH, Folders, Part, PublishedFile, locate
 from stepedit_fx.engines.step_audio.libraries import check_installed
 from stepedit_fx.engines.step_audio.networks import Networks, Precision
+from stepedit_fx.engines.step_audio.remote_settings import RemoteModel
 from stepedit_fx.engines.step_audio.shards import TensorInfo, read_header, shard_paths
+from stepedit_fx.engines.step_audio.vocabulary import BEGIN_OF_TURN_ID, BOS_ID
 from stepedit_fx.errors import ReadError, StepEditError
 
 MAX_NAMED = 5
@@ -68,21 +70,30 @@ class Report:
         return tuple(dict.fromkeys(filter(None, found)))
 
 
-def check_models(path: Path | None = None, *, deep: bool = False, hashed: bool = False) -> Report:
+def check_models(
+    path: Path | None = None,
+    *,
+    deep: bool = False,
+    hashed: bool = False,
+    lm: RemoteModel | None = None,
+) -> Report:
     """Look at every file of a checkpoint and build every network.
 
     path: as for `find_models`. deep: also look for NaN in all of the language model. hashed: also
-    compute every file's sha256, and compare it with what the lock file says. Raises ReadError
-    only where there is no folder to look at, RequestError where a library is missing.
+    compute every file's sha256, and compare it with what the lock file says. lm: a server to ask
+    in place of the language model's files. Raises ReadError only where there is no folder to look
+    at, RequestError where a library is missing.
     """
     check_installed()
-    folders = locate(path)
+    folders = locate(path, lm_elsewhere=lm is not None)
     checkpoint = Checkpoint(folders)
     seen = tuple(_file_reports(folders, hashed))
     missing = {report.part for report in seen if report.bytes is None and report.problem}
-    networks = Networks(checkpoint, Precision("cpu", "float32"))
+    networks = Networks(checkpoint, Precision("cpu", "float32"), lm)
     openers: dict[Part, Callable[[], object]] = {
-        "language model": lambda: _check_language_model(checkpoint, deep),
+        "language model": lambda: (
+            _check_language_model(checkpoint, deep) if lm is None else _check_server(networks)
+        ),
         "text tokenizer": lambda: networks.text,
         "flow": lambda: networks.flow,
         "vocoder": lambda: networks.vocoder,
@@ -102,6 +113,8 @@ def _file_reports(folders: Folders, hashed: bool) -> Iterator[FileReport]:
 
 
 def _shards(folders: Folders) -> Iterator[tuple[Path, PublishedFile]]:
+    if folders.lm_elsewhere:
+        return
     try:
         paths = shard_paths(folders.language_model)
     except ReadError:  # the language model's own check tells of a broken index
@@ -196,6 +209,13 @@ def _check_language_model(checkpoint: Checkpoint, deep: bool) -> None:
         )
     if deep:
         _check_finite(checkpoint.language_model_folder)
+
+
+def _check_server(networks: Networks) -> None:
+    """Have the server write one group, which takes all that is asked of it."""
+    from stepedit_fx.engines.step_audio.generation import Request
+
+    networks.writer.answer([Request((BOS_ID, BEGIN_OF_TURN_ID), max_groups=1, seed=0)])
 
 
 def _wanted(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

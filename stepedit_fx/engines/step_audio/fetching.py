@@ -20,9 +20,11 @@ from stepedit_fx.atomic import write_text
 from stepedit_fx.engines.step_audio.documents import read_json
 from stepedit_fx.engines.step_audio.hashes import sha256
 from stepedit_fx.engines.step_audio.layout import (
+    ACOUSTIC_FILES,
     EDITX,
     EDITX_AWQ,
     EDITX_FILES,
+    TEXT_FILES,
     TOKENIZER,
     TOKENIZER_FILES,
     PublishedFile,
@@ -71,12 +73,14 @@ def fetch_models(
     folder: Path,
     *,
     awq: bool = False,
+    without_lm: bool = False,
     revision: str | None = None,
     told: Callable[[str], None] = logger.info,
 ) -> Path:
     """Fetch what is missing of the published files into a folder; give that folder back.
 
-    awq: the 4-bit language model in place of the 16-bit one. revision: a branch, tag or commit of
+    awq: the 4-bit language model in place of the 16-bit one. without_lm: neither of them, for one
+    that a server has. revision: a branch, tag or commit of
     the language model's repository; without one, what this folder's lock file has, else the
     pinned commit. told: takes a line for the user now and then.
     Raises ReadError where the hub cannot be reached or gives other bytes than it states,
@@ -84,8 +88,9 @@ def fetch_models(
     """
     check_installed()
     locked = {name: str(entry.get("revision")) for name, entry in read_lock(folder).items()}
-    editx = EDITX_AWQ if awq else EDITX
-    wanted = ((editx, EDITX_FILES, revision), (TOKENIZER, TOKENIZER_FILES, None))
+    editx = EDITX_AWQ if awq and not without_lm else EDITX
+    files = (*TEXT_FILES, *ACOUSTIC_FILES) if without_lm else EDITX_FILES
+    wanted = ((editx, files, revision), (TOKENIZER, TOKENIZER_FILES, None))
     remotes = [
         _look_up(name, files, asked or locked.get(name, PINNED[name]))
         for name, files, asked in wanted

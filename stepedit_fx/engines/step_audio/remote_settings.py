@@ -7,7 +7,7 @@ import re
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stepedit_fx.errors import RequestError
 
@@ -29,6 +29,15 @@ class RemoteModel(BaseModel):
     model: str = ""
     key_variable: str = "OPENAI_API_KEY"
     timeout_s: float = Field(120.0, gt=0, le=3600)
+
+    @classmethod
+    def of(cls, base_url: str, model: str = "") -> RemoteModel:
+        """From what somebody typed. Raises RequestError for what is no such URL."""
+        try:
+            return cls(base_url=base_url, model=model)
+        except ValidationError as error:
+            told = error.errors(include_url=False, include_input=False)[0]
+            raise RequestError(str(told["ctx"]["error"])) from None
 
     @field_validator("base_url")
     @classmethod

@@ -21,6 +21,7 @@ import pytest
 from stepedit_fx.engines.step_audio.checking import check_models
 from stepedit_fx.engines.step_audio.checkpoint import Checkpoint
 from stepedit_fx.engines.step_audio.fetching import LOCK, PINNED
+from stepedit_fx.errors import ReadError
 
 COMMITS = {"main": "a" * 40, "v2": "b" * 40}
 SHARD = "model-00001.safetensors"
@@ -192,6 +193,19 @@ def test_the_command_fetches_and_checks(hub: Hub, tmp_path: Path) -> None:
     data = flow.read_bytes()
     flow.write_bytes(data + b" ")
     assert any("flow.pt: is not the file" in told for told in check_models(folder).problems)
+
+
+def test_without_the_language_model_seven_gigabytes_stay_away(hub: Hub, tmp_path: Path) -> None:
+    """For one that a server has: the rest is found complete, and the model is not missed."""
+    folder = tmp_path / "fetched"
+    command = ["-m", "stepedit_fx", "models", "fetch", str(folder), "--without-lm"]
+    process = start(hub, folder, command)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert not list(folder.rglob("*.safetensors"))
+    assert Checkpoint.find(folder, lm_elsewhere=True).fingerprint
+    with pytest.raises(ReadError, match=r"config\.json"):
+        Checkpoint.find(folder)
 
 
 def test_a_stopped_fetch_goes_on_where_it_was(hub: Hub, tmp_path: Path) -> None:
