@@ -39,8 +39,8 @@ def clips(data: Path) -> Iterator[tuple[str, Audio, str]]:
             sound = read_audio(data / folder / f"{name}.wav")
             yield f"{folder}-{name[-4:]}", sound, text.replace(*SLIP)
     for name, text in COMMANDS.items():
-        samples = np.fromfile(data / f"{name}.raw", "<i2") / np.float32(32768)
-        yield name, Audio(samples[None], RATE_HZ), text
+        pcm = np.fromfile(data / f"{name}.raw", "<i2")
+        yield name, Audio((pcm / 32768).astype(np.float32)[None], RATE_HZ), text
 
 
 def main() -> None:
