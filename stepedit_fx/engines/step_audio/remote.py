@@ -73,8 +73,7 @@ class RemoteWriter:
 
     def release(self) -> None:
         """Nothing is held here but the model's name, which is asked for again."""
-        with self._looking:
-            self._served = None
+        self._served = None
 
     def status(self) -> dict[str, Any]:
         """Where the model is, and how many answers are being written."""

@@ -174,6 +174,12 @@ class Server:
             made = http.client.HTTPConnection(host, parts.port, timeout=CONNECT_S)
         try:
             made.connect()
+        except ssl.SSLError as error:
+            raise EngineError(
+                f"no secure connection to {self.url}: {error.reason or error}",
+                remedy="Is it http? Else this machine has to trust its certificate: "
+                "$SSL_CERT_FILE names those that it trusts.",
+            ) from error
         except OSError as error:
             raise EngineError(
                 f"nobody answers at {self.url}: {error.strerror or error}",

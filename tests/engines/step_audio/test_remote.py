@@ -18,6 +18,7 @@ from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.generation import Generated, Request, generate
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
 from stepedit_fx.engines.step_audio.remote import MOST_AT_ONCE, RemoteWriter
+from stepedit_fx.engines.step_audio.remote_settings import RemoteModel
 from stepedit_fx.engines.step_audio.sampling import Sampling
 from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID, FIRST_AUDIO_ID, from_lm
 from stepedit_fx.errors import Busy, EngineError, RequestError, StepEditError
@@ -328,6 +329,12 @@ def test_nobody_there_is_said_with_the_address() -> None:
         gone = server.settings()
     with pytest.raises(EngineError, match=f"nobody answers at {gone.base_url}.*Start the server"):
         RemoteWriter(gone).answer([request(1)])
+
+
+def test_a_server_without_tls_is_told_apart_from_none(trained: LmServer) -> None:
+    chosen = RemoteModel(base_url=trained.url.replace("http:", "https:"))
+    with pytest.raises(EngineError, match=r"no secure connection to https.*Is it http\?"):
+        RemoteWriter(chosen).answer([request(1)])
 
 
 def test_what_is_not_wanted_any_more_hangs_up(trained: LmServer) -> None:
