@@ -86,6 +86,7 @@ ENGINES: Mapping[str, tuple[str, str]] = {
 
 
 _asked: ContextVar[Callable[[], bool]] = ContextVar("asked", default=lambda: False)
+_asker: ContextVar[object] = ContextVar("asker", default=None)
 _urgent: ContextVar[bool] = ContextVar("urgent", default=False)
 _told: ContextVar[Callable[[int], None]] = ContextVar("told", default=lambda tokens: None)
 Hear = Callable[[Audio], None]
@@ -117,19 +118,31 @@ def cancel_check() -> Callable[[], bool]:
 
 @contextmanager
 def asked_for(
-    cancelled: Callable[[], bool], *, is_urgent: bool, progress: Callable[[int], None]
+    cancelled: Callable[[], bool],
+    *,
+    is_urgent: bool,
+    progress: Callable[[int], None],
+    asker: object = None,
 ) -> Iterator[None]:
     """Inside, an engine knows all that whoever asked wants it to know.
 
-    is_urgent: somebody waits to hear it. progress: told how many tokens there are so far.
+    is_urgent: somebody waits to hear it. progress: told how many tokens there are so far. asker:
+    who it is; those who ask for much are served in turn with those who ask for little.
     """
-    urgency, telling = _urgent.set(is_urgent), _told.set(progress)
+    urgency, telling, asking = _urgent.set(is_urgent), _told.set(progress), _asker.set(asker)
     try:
         with cancelled_by(cancelled):
             yield
     finally:
+        _asker.reset(asking)
         _told.reset(telling)
         _urgent.reset(urgency)
+
+
+def asker() -> object:
+    """Who asks, by what tells askers apart; of calls by nobody known each is one of its own."""
+    known = _asker.get()
+    return object() if known is None else known
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stepedit_fx.audio import Audio, Sound
-from stepedit_fx.engines.base import Hear, cancelled_by, heard_by
+from stepedit_fx.engines.base import Hear, cancelled_by, heard_by, urgently
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
 from stepedit_fx.graph.naming import naming
 from stepedit_fx.graph.plan import Plan, PlannedStep
@@ -213,7 +214,8 @@ class _Run:
         """One step's result and the seconds it took; runs in a thread of the pool."""
         start = time.perf_counter()
         hear = self.listening.hears(step) if self.listening is not None else None
-        with naming(step), cancelled_by(self._is_stopping), heard_by(hear):
+        urgency = urgently() if self.listening is not None else nullcontext()
+        with naming(step), cancelled_by(self._is_stopping), urgency, heard_by(hear):
             if isinstance(step.node, Input):
                 value: Value = self._held(step)
             else:

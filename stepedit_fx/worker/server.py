@@ -274,7 +274,12 @@ class _Client:
             if job.is_cancelled:
                 raise Cancelled("the job was cancelled while it waited")
             with (
-                asked_for(lambda: job.is_cancelled, is_urgent=job.is_urgent, progress=progress),
+                asked_for(
+                    lambda: job.is_cancelled,
+                    is_urgent=job.is_urgent,
+                    progress=progress,
+                    asker=self._number,
+                ),
                 heard_by(hear if message.get("heard") else None),
             ):
                 values = self._done(message, entries, voices)

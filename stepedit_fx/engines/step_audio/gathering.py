@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from stepedit_fx.engines.base import asker
 from stepedit_fx.errors import Cancelled, EngineError
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class _Asked(Generic[Item, Result]):
     is_urgent: bool
     turn: int
     cancelled: Stopped
+    asker: object
     done: dict[int, Result] = field(default_factory=dict)
     failed: BaseException | None = None
 
@@ -58,7 +60,7 @@ class Gathering(Generic[Item, Result]):
         self._changed = threading.Condition()
         self._asked: list[_Asked[Item, Result]] = []
         self.is_working = False
-        self._turn = 0
+        self._clock = 0  # of the newest item that has been taken
         self._batches = self._items = 0
 
     def run(self, items: Sequence[Item], *, is_urgent: bool, cancelled: Stopped) -> list[Result]:
@@ -66,9 +68,12 @@ class Gathering(Generic[Item, Result]):
 
         Raises Cancelled, and whatever the work raises for these items.
         """
+        who = asker()
         with self._changed:
-            mine = _Asked[Item, Result](items, is_urgent, self._turn, cancelled)
-            self._turn += 1
+            # After what they wait for already, and never before what is being done.
+            behind = (a.turn + len(a.items) for a in self._asked if a.asker == who)
+            turn = max([self._clock, *behind])
+            mine = _Asked[Item, Result](items, is_urgent, turn, cancelled, who)
             if not self._asked:
                 self._fitting = self._most  # what else needed the memory may be gone by now
             self._asked.append(mine)
@@ -114,6 +119,7 @@ class Gathering(Generic[Item, Result]):
             # The urgent first, then the first item of everybody before anybody's second.
             waiting.sort(key=lambda each: (not each[0].is_urgent, each[1] + each[0].turn))
             first = waiting[0]
+            self._clock = max(self._clock, first[1] + first[0].turn)
             alike = sorted(waiting[1:], key=lambda each: self._unlike(each, first))
             self.is_working = True
             return self._within_room([first, *alike[: self._fitting - 1]])

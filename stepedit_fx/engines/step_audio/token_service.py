@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stepedit_fx.engines.base import asker
 from stepedit_fx.engines.step_audio.generation import Generated, Request, Stop, most_ids
 from stepedit_fx.engines.step_audio.prompt_states import PromptStates
 from stepedit_fx.engines.step_audio.token_loop import TokenLoop
@@ -42,6 +43,7 @@ class _Job:
     turn: int
     progress: Progress | None
     written: Written | None
+    asker: object = None
     most: int = 0
     done: threading.Event = field(default_factory=threading.Event)
     is_cancelled: bool = False
@@ -108,9 +110,12 @@ class TokenService:
         cancelled: asked now and then; whole groups are kept.
         Raises RequestError, EngineError as `generate` does, for the first request that fails.
         """
+        who = asker()
         with self._changed:
+            # After what they wait for already, and never before what is taken in now.
+            turn = max([self._clock, *(j.turn + 1 for j in self._waiting if j.asker == who)])
             jobs = [
-                _Job(request, place, is_urgent, self._clock + place, progress, written)
+                _Job(request, place, is_urgent, turn + place, progress, written, who)
                 for place, request in enumerate(requests)
             ]
             self._waiting += jobs
