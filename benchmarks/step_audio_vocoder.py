@@ -59,7 +59,7 @@ NETWORKS: dict[str, Callable[[], Hift | BigVgan]] = {
 }
 
 
-def published_size(kind: str) -> Vocoder:
+def published_size(kind: str, device: str = "cpu") -> Vocoder:
     """Random weights that keep values near one."""
     random = torch.Generator().manual_seed(0)
     with torch.device("meta"):
@@ -70,7 +70,7 @@ def published_size(kind: str) -> Vocoder:
         else torch.randn(tensor.shape, generator=random) / max(tensor[0].numel(), 4) ** 0.5
         for name, tensor in network.state_dict().items()
     }
-    return Vocoder(assign(network, state), "cpu")
+    return Vocoder(assign(network, state, device=device), device)
 
 
 def chunks(mel: Tensor) -> Iterator[Tensor]:
