@@ -18,6 +18,8 @@ from stepedit_fx.engines.step_audio.sampling import Sampling
 from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID
 from stepedit_fx.errors import EngineError, RequestError
 
+MOST_NAMED = 12
+
 
 @dataclass(frozen=True)
 class Served:
@@ -70,9 +72,10 @@ def served(server: Server, call: Call) -> Served:
     wanted = server.settings.model or next(iter(models), "")
     if wanted not in models or (not server.settings.model and len(models) > 1):
         asked = f"no model '{wanted}'" if server.settings.model else "not one model alone"
+        named = ", ".join(sorted(models)[:MOST_NAMED]) or "none"
         raise RequestError(
             f"{server.url} serves {asked}",
-            remedy=f"The engine's lm.model may be: {', '.join(sorted(models)) or 'none'}.",
+            remedy=f"The engine's lm.model may be: {named}.",
         )
     entry = models[wanted]
     places = entry.get("max_model_len")

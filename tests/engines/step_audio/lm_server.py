@@ -42,6 +42,7 @@ class LmServer(ThreadingHTTPServer):
         self.key = ""
         self.faults: list[str] = []
         self.ids_in_a_piece = 3
+        self.raw = b""  # what comes in place of a stream
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.left = threading.Event()  # a client hung up in the middle
@@ -118,7 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self._stream(body, fault)
+        if self.server.raw:
+            self._chunk(self.server.raw)
+            return self._chunk(b"")
+        return self._stream(body, fault)
 
     def _stream(self, body: dict[str, Any], fault: str) -> None:
         sent, piece = 0, []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -226,6 +228,50 @@ def test_whatever_a_server_writes_an_answer_is_whole_groups(
     tokens = from_lm(found.ids)  # raises for what is no whole groups
     assert 10 <= len(tokens) <= 15
     assert found.stop == ("budget" if len(tokens) == 15 else "end")
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["choices", "token_ids", "finish_reason", "error", "object", "text"]),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=20),
+            VALUES.map(lambda value: b"data: " + json.dumps(value).encode()),
+        ),
+        min_size=1,
+        max_size=4,
+    ).map(b"\n\n".join)
+)
+def test_no_bytes_of_a_server_are_more_than_an_error_in_words(stream: bytes) -> None:
+    with serving(lambda body: iter(())) as server:
+        server.raw = stream + b"\n\n"
+        with pytest.raises(StepEditError):
+            RemoteWriter(server.settings()).answer([request(1, 400, min_groups=400)])
+
+
+@given(
+    st.one_of(st.text(), st.text().map("http://{}".format), st.text().map("https://a/{}".format))
+)
+def test_any_text_is_a_plain_address_or_refused_in_words(text: str) -> None:
+    try:
+        url = RemoteModel.of(text).base_url
+    except RequestError:
+        return
+    assert RemoteModel.of(url).base_url == url
+    assert re.fullmatch(r"https?://[^@?#\s]+/[^?#\s]*[^/?#\s]", url)
 
 
 @pytest.mark.parametrize(

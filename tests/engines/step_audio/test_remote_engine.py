@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from stepedit_fx.errors import Cancelled, EngineError, GraphError, ReadError
 from stepedit_fx.files import read_audio
 from stepedit_fx.graph import Graph
 from stepedit_fx.speech import Edit, Transcript
+from stepedit_fx.worker import starting
 from stepedit_fx.worker.client import WorkerEngine
 from stepedit_fx.worker.opening import open_with
 from tests.engines.step_audio.lm_server import LmServer, serving, writing
@@ -114,8 +114,8 @@ def test_a_worker_serves_it_like_any_other(
         assert np.allclose(*sounds, atol=1e-3)
     finally:
         worker.close()
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+        next(child for child in starting._children if child.pid == pid).wait(10)
 
 
 def test_a_cancelled_edit_lets_the_server_go(
@@ -148,6 +148,8 @@ def test_other_models_of_the_server_are_other_engines(
     finally:
         server.model, server.root = kept
     assert len(prints) == len(identities) == 3
+    patient = opened(others, lm={"base_url": server.url, "timeout_s": 7, "key_variable": "K"})
+    assert patient.fingerprint == engine.fingerprint
 
 
 def test_an_engine_without_a_server_is_known_by_what_it_was(tiny_checkpoint: Path) -> None:
@@ -173,10 +175,12 @@ def test_the_key_is_in_nothing_that_is_kept(
     done = CliRunner().invoke(app, ["run", str(graph), str(short_clip), "-o", str(out)])
     assert done.exit_code == 0, done.output
     open_with.cache_clear()
+    checked = CliRunner().invoke(app, ["verify", str(out)])
+    assert checked.exit_code == 0, checked.output
     kept = json.loads(next(out.glob("*.json")).read_text("utf-8"))
     assert kept["engine"]["lm"]["base_url"] == server.url
     assert server.url in kept["engine"]["fingerprint"]
-    assert "sk-secret" not in done.output + json.dumps(kept)
+    assert "sk-secret" not in done.output + checked.output + json.dumps(kept)
 
 
 def test_a_graph_names_the_server_and_set_another(server: LmServer) -> None:
