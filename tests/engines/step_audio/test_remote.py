@@ -169,6 +169,16 @@ def test_many_requests_each_get_their_own_answer(
         assert seen[place] == answer.ids.tolist()
 
 
+def test_many_askers_each_get_their_own_answer(trained: LmServer, model: Step1ForCausalLM) -> None:
+    """The clients of a worker share one writer."""
+    writer = RemoteWriter(trained.settings())
+    asked = [request(n, 1, sampling=GREEDY) for n in range(16)]
+    with ThreadPoolExecutor(len(asked)) as askers:
+        found = list(askers.map(lambda one: writer.answer([one])[0], asked))
+    for one, answer in zip(asked, found, strict=True):
+        assert same(answer, generate(model, [one])[0])
+
+
 def test_a_call_sends_so_many_requests_at_once_and_no_more() -> None:
     """A long recording has hundreds of segments; a server has a limit of open connections."""
     gate = threading.Event()
