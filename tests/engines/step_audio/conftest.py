@@ -11,6 +11,11 @@ import pytest
 import torch
 from make_tiny_checkpoint import make_tiny_checkpoint
 
+from stepedit_fx.engines.step_audio.configuration import Step1Config
+from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
+from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID
+from tests.engines.step_audio.lm_server import LmServer, serving, writing
+
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -40,3 +45,37 @@ def _own_hashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def own_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """A checkpoint of this test alone: files may be removed and replaced, not written into."""
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "models", copy_function=os.link))
+
+
+@pytest.fixture(scope="session")
+def served_model() -> Step1ForCausalLM:
+    """Random weights: it ends often by itself, and knows nothing of groups."""
+    torch.manual_seed(5)
+    config = Step1Config(
+        hidden_size=30,
+        intermediate_size=40,
+        num_attention_heads=6,
+        num_attention_groups=2,
+        num_hidden_layers=2,
+        initializer_range=0.4,
+    )
+    made = Step1ForCausalLM(config).double().eval()
+    with torch.no_grad():
+        made.lm_head.weight[END_OF_TURN_ID] *= 3.5
+    return made
+
+
+@pytest.fixture(scope="session")
+def _running(served_model: Step1ForCausalLM) -> Iterator[LmServer]:
+    with serving(writing(served_model, keeps_slots=True)) as server:
+        yield server
+
+
+@pytest.fixture
+def trained(_running: LmServer) -> LmServer:
+    """A server whose model keeps to groups, as a trained one does; of each test as if new."""
+    _running.faults, _running.bodies, _running.headers = [], [], []
+    _running.key, _running.model, _running.others = "", "step1", []
+    _running.left.clear()
+    _running.go_on.clear()
+    return _running

@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import numpy as np
 import torch
 
+from stepedit_fx.engines.step_audio.generation import Generated, Request
 from stepedit_fx.engines.step_audio.remote_settings import RemoteModel
+from stepedit_fx.engines.step_audio.sampling import Sampling
 from stepedit_fx.engines.step_audio.vocabulary import (
     AUDIO_TOKENS,
     END_OF_TURN_ID,
@@ -24,6 +27,7 @@ from stepedit_fx.engines.step_audio.vocabulary import (
 )
 
 GREEDY = 1e-5  # vLLM takes the likeliest below this temperature
+GREEDILY = Sampling(temperature=0)
 Write = Callable[[dict[str, Any]], Iterator[int]]
 
 
@@ -243,3 +247,21 @@ def _drawn(logits: torch.Tensor, temperature: float, generator: torch.Generator)
         return int(logits.argmax())
     shares = torch.softmax(logits / temperature, dim=0)
     return int(torch.multinomial(shares, 1, generator=generator))
+
+
+def request(n: int, groups: int = 4, **more: Any) -> Request:
+    """A prompt that no other number has."""
+    return Request(tuple(range(100 + n, 110 + 2 * n)), groups, seed=n, **more)
+
+
+def same(one: Generated, other: Generated) -> bool:
+    return np.array_equal(one.ids, other.ids) and one.stop == other.stop
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    for _ in range(3000):
+        if true():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it never came")
