@@ -239,6 +239,7 @@ def hours(bench: Bench) -> list[Row]:
     engine = bench.client()
     pid = int(engine.status()["pid"])
     rss: list[float] = []
+    parts: list[tuple[int, int]] = []  # threads and open files
     start = time.perf_counter()
     for n in range(jobs):
         # Never the same twice: another level, another length, another seed.
@@ -252,20 +253,22 @@ def hours(bench: Bench) -> list[Row]:
             other.close()
         if (n + 1) % max(1, jobs // 20) == 0:
             rss.append(_rss_mib(pid))
+            parts.append((_count(pid, "task"), _count(pid, "fd")))
+            print(f"- {n + 1} jobs: {rss[-1]:.0f} MiB, threads, files: {parts[-1]}", flush=True)
     status = engine.status()
     engine.close()
     for found in find(bench.run):
         stop(found)
     quarter, last = rss[len(rss) // 4], statistics.median(rss[-3:])
-    told = ", ".join(f"{mib:.0f}" for mib in rss)
-    print(f"\nMiB resident after every twentieth of {jobs} jobs: {told}.")
-    print(f"{time.perf_counter() - start:.0f} s; {_flat(status)}")
+    (threads, files), (threads_last, files_last) = parts[len(parts) // 4], parts[-1]
+    print(f"\n{time.perf_counter() - start:.0f} s; {_flat(status)}")
     return [
         Row(
             f"eight hours' worth of jobs, {jobs} takes encoded, edited and decoded",
             f"memory flat (within {FLAT_MIB} MiB from the first quarter on)",
-            f"{quarter:.0f} MiB after a quarter, {last:.0f} MiB at the end",
-            last - quarter <= FLAT_MIB,
+            f"{quarter:.0f} MiB, {threads} threads and {files} open files after a quarter; "
+            f"{last:.0f} MiB, {threads_last} and {files_last} at the end",
+            last - quarter <= FLAT_MIB and threads_last <= threads and files_last <= files,
             "hours",
         )
     ]
@@ -279,6 +282,11 @@ def _flat(status: dict[str, Any]) -> str:
 def _rss_mib(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(x for x in lines if x.startswith("VmRSS")).split()[1]) / 1024
+
+
+def _count(pid: int, what: str) -> int:
+    """How many threads ("task") or open files ("fd") a process has."""
+    return len(list(Path(f"/proc/{pid}/{what}").iterdir()))
 
 
 def main() -> int:

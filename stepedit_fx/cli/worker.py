@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,7 +62,7 @@ def status(as_json: JsonOption = False) -> None:
     """Say which workers there are, what they hold and what they are at."""
     from stepedit_fx.worker.control import find
 
-    workers = find()
+    workers = find(cleared=_say_cleared)
     if as_json:
         print_json([_data(found) for found in workers])
         return
@@ -83,7 +84,7 @@ def stop(
     from stepedit_fx.worker.control import find
     from stepedit_fx.worker.control import stop as end
 
-    workers = find()
+    workers = find(cleared=_say_cleared)
     unknown = sorted(set(pids or ()) - {found.pid for found in workers})
     if unknown:
         raise RequestError(
@@ -103,6 +104,10 @@ def stop(
         typer.echo("no worker runs")
     if failed:
         raise typer.Exit(1)
+
+
+def _say_cleared(socket: Path) -> None:
+    typer.echo(f"removed {socket}, which a dead worker left", err=True)
 
 
 def _data(found: Found) -> dict[str, Any]:

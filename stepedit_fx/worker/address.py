@@ -20,11 +20,22 @@ MOST_PATH = 100  # bytes; the system takes 104 to 108 for a socket's path
 
 @dataclass(frozen=True)
 class Address:
-    """The files of one worker. socket: where it listens. lock: held while it lives."""
+    """The files of one worker. socket: where it listens. lock: held while it lives.
+
+    start: held by whoever starts it. old_log: what was put aside of a log that became long.
+    """
 
     socket: Path
     lock: Path
     log: Path
+
+    @property
+    def start(self) -> Path:
+        return self.lock.with_suffix(".start")
+
+    @property
+    def old_log(self) -> Path:
+        return self.log.with_suffix(".log.old")
 
 
 def address_of(settings: Mapping[str, Any], folder: Path | None = None) -> Address:

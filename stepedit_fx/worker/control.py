@@ -34,12 +34,21 @@ class Found:
     why: str = ""
 
 
-def find(folder: Path | None = None) -> list[Found]:
-    """Every worker of this user that lives; sockets that dead ones left are removed.
+def find(
+    folder: Path | None = None, *, cleared: Callable[[Path], None] = lambda socket: None
+) -> list[Found]:
+    """Every worker of this user that lives; what dead ones left is removed.
 
-    Raises RequestError for a folder that others may write to.
+    cleared: told of each socket that was. Raises RequestError for a folder that others may write
+    to.
     """
-    return [found for address in addresses(folder) if (found := _look(address)) is not None]
+    found = []
+    for address in addresses(folder):
+        if _clear(address):
+            cleared(address.socket)
+        else:
+            found.append(_look(address))
+    return found
 
 
 def stop(found: Found, *, end_s: float = END_S) -> Ended:
@@ -51,6 +60,9 @@ def stop(found: Found, *, end_s: float = END_S) -> Ended:
     with suppress(EngineError, Closed, OSError):
         _ask(found.address, "stop")
     if _ends(found, end_s):
+        _clear(found.address)
+        for log in (found.address.log, found.address.old_log):
+            log.unlink(missing_ok=True)  # an orderly end leaves nothing to explain
         return "stopped"
     if found.pid and os.name == "posix":
         ways: list[tuple[int, Ended]] = [
@@ -61,7 +73,7 @@ def stop(found: Found, *, end_s: float = END_S) -> Ended:
             with suppress(ProcessLookupError):
                 os.kill(found.pid, number)
             if _ends(found, end_s):
-                found.address.socket.unlink(missing_ok=True)
+                _clear(found.address)
                 return how
     raise EngineError(
         f"the worker with process id {found.pid or '(unknown)'} does not end",
@@ -69,11 +81,19 @@ def stop(found: Found, *, end_s: float = END_S) -> Ended:
     )
 
 
-def _look(address: Address) -> Found | None:
+def _clear(address: Address) -> bool:
+    """Remove what a worker left that lives no more; False where it lives."""
     with held(address.lock, wait=False) as is_dead:
         if is_dead:  # nobody can begin to listen while the lock is ours
             address.socket.unlink(missing_ok=True)
-            return None
+            with held(address.start, wait=False) as nobody_starts:
+                if nobody_starts:
+                    address.start.unlink(missing_ok=True)
+            address.lock.unlink(missing_ok=True)
+        return is_dead
+
+
+def _look(address: Address) -> Found:
     pid = holder(address.lock)
     try:
         told = _ask(address, "status")
@@ -98,6 +118,8 @@ def _ends(found: Found, within_s: float) -> bool:
 
 
 def _is_gone(address: Address) -> bool:
+    if not address.lock.exists():
+        return True  # who holds it may remove it, nobody else
     with held(address.lock, wait=False) as free:
         return free
 

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 
 @contextmanager
 def held(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file, waiting for it or not; whether it is held."""
-    with path.open("a") as file:
-        yield _locked(file, wait)
+    """Hold a lock file, waiting for it or not; whether it is held. Its holder may remove it."""
+    while True:
+        with path.open("a") as file:
+            if not _locked(file, wait):
+                yield False
+                return
+            if _is_there(file, path):
+                yield True
+                return
+        # Removed by its last holder after it was opened here: locking it keeps nobody out.
 
 
 def sign(path: Path) -> None:
-    """Say in a lock file, which this process holds, which process it is."""
-    path.write_text(f"{os.getpid()}\n", encoding="ascii")
+    """Say in a lock file, which this process holds, which process it is.
+
+    On a full disk it stays unsaid: who asks the worker itself is told all the same.
+    """
+    with suppress(OSError):
+        path.write_text(f"{os.getpid()}\n", encoding="ascii")
 
 
 def holder(path: Path) -> int:
@@ -27,6 +38,13 @@ def holder(path: Path) -> int:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return 0
+
+
+def _is_there(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _locked(file: IO[str], wait: bool) -> bool:

@@ -8,12 +8,15 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from stepedit_fx.engines.base import open_engine
 from stepedit_fx.errors import StepEditError
+from stepedit_fx.worker.address import Address
 from stepedit_fx.worker.locks import held, sign
 from stepedit_fx.worker.server import Patience, Server
+from stepedit_fx.worker.starting import shorten
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +27,20 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     path = Path(sys.argv[1])
     settings = json.loads(sys.stdin.read())
-    with held(path.with_suffix(".lock"), wait=False) as first:
+    address = Address(path, path.with_suffix(".lock"), path.with_suffix(".log"))
+    with held(address.lock, wait=False) as first:
         if not first:
             return 0  # another is there already, and whoever wants one will find it
-        sign(path.with_suffix(".lock"))
+        sign(address.lock)
         try:
-            return _serve(path, settings)
+            return _serve(address, settings)
         except StepEditError as error:
             sys.stderr.write(f"{error}\n")
             return 1
 
 
-def _serve(path: Path, settings: dict[str, object]) -> int:
+def _serve(address: Address, settings: dict[str, object]) -> int:
+    path = address.socket
     engine = open_engine(**settings)  # type: ignore[arg-type]
     path.unlink(missing_ok=True)  # a dead worker's: the lock is ours
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -45,15 +50,17 @@ def _serve(path: Path, settings: dict[str, object]) -> int:
         finally:
             os.umask(mask)
         listener.listen(128)
-        server = Server(engine, listener, _patience())
+        server = Server(engine, listener, _patience(), lambda: shorten(address))
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: server.stop())
         try:
             server.run()
         finally:
             path.unlink(missing_ok=True)
+            address.lock.unlink(missing_ok=True)  # ours: whoever opened it before opens it again
     # Threads of jobs and of the engine may be in the middle of something that nobody wants.
-    sys.stderr.flush()
+    with suppress(OSError):  # a full disk
+        sys.stderr.flush()
     os._exit(0)
 
 

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -60,7 +60,13 @@ class Patience:
 class Server:
     """Serves one engine on one socket until it is stopped, or idle for long."""
 
-    def __init__(self, engine: Engine, listener: socket.socket, patience: Patience) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        listener: socket.socket,
+        patience: Patience,
+        tidy: Callable[[], None] = lambda: None,  # done now and then
+    ) -> None:
         self.engine = engine
         self.patience = patience
         self.held = Held(HELD_BYTES)
@@ -70,6 +76,7 @@ class Server:
         self.failed = 0
         self.used = time.monotonic()
         self._listener = listener
+        self._tidy = tidy
         self._clients: dict[int, _Client] = {}
         self._next = 0
         self._stop = threading.Event()
@@ -78,11 +85,14 @@ class Server:
     def run(self) -> None:
         """Take clients in until it ends."""
         self._listener.settimeout(LOOK_S)
+        looked = time.monotonic()
         while not self._stop.is_set():
+            if time.monotonic() - looked >= LOOK_S:  # also while clients come one after another
+                self._look_around()
+                looked = time.monotonic()
             try:
                 link, _ = self._listener.accept()
             except TimeoutError:
-                self._look_around()
                 continue
             link.settimeout(None)
             # Whoever tells a client of progress does the others' work too, and must not wait long.
@@ -128,6 +138,7 @@ class Server:
         }
 
     def _look_around(self) -> None:
+        self._tidy()
         hanging = self.desk.hanging(self.patience.hang_s)
         if hanging is not None:
             # A thread cannot be stopped from outside, a process can: clients see it end, and ask

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from stepedit_fx.engines.base import EngineSettings
@@ -45,7 +47,7 @@ class Starter:
         if link is not None:
             return link
         # One at a time: sixty clients that find nobody must not start sixty workers.
-        with held(self.address.lock.with_suffix(".start"), wait=True):
+        with held(self.address.start, wait=True):
             return connected(self.address) or self._started()
 
     def _started(self) -> socket.socket:
@@ -85,8 +87,7 @@ def connected(address: Address) -> socket.socket | None:
 
 def start(address: Address, settings: dict[str, object]) -> subprocess.Popen[bytes]:
     """A worker process of its own, that outlives this one."""
-    if address.log.is_file() and address.log.stat().st_size > MOST_LOG:
-        address.log.replace(address.log.with_suffix(".log.old"))
+    shorten(address)
     with address.log.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module, and a path that we made
             [sys.executable, "-m", "stepedit_fx.worker.process", os.fspath(address.socket)],
@@ -105,6 +106,19 @@ def start(address: Address, settings: dict[str, object]) -> subprocess.Popen[byt
     except BrokenPipeError:
         pass  # it ended at once; whoever waits for it says why
     return process
+
+
+def shorten(address: Address) -> None:
+    """Put a log that has become long aside, and begin it again in its place.
+
+    A worker that lives for weeks goes on writing at the end of the same file. On a full disk what
+    was said is given up.
+    """
+    with suppress(OSError):
+        if address.log.stat().st_size > MOST_LOG:
+            with suppress(OSError):
+                shutil.copyfile(address.log, address.old_log)
+            os.truncate(address.log, 0)
 
 
 def _tail(log: Path) -> str:
