@@ -23,7 +23,9 @@ LOCK_MS = 1.0
 MAP_MS = 2.0
 CLICK_EVERY_S = 0.37
 SEARCH_S = 0.02
-CLEAR = 3.0  # times what is sharp around it: a click in a sibilant is not looked for
+# Times what is sharp around it. The stretcher spreads a click over a millisecond or two, and its peak
+# falls to a fraction: one that stood out by less is not found again, but a sibilant beside it.
+CLEAR = 10.0
 EDITS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "emotion happy": ("emotion", {"value": "happy"}),
     "emotion sad": ("emotion", {"value": "sad"}),
