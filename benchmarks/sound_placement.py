@@ -23,8 +23,8 @@ LOCK_MS = 1.0
 MAP_MS = 2.0
 CLICK_EVERY_S = 0.37
 SEARCH_S = 0.02
-# Times what is sharp around it. The stretcher spreads a click over a millisecond or two, and its peak
-# falls to a fraction: one that stood out by less is not found again, but a sibilant beside it.
+# Times what is sharp around it. The stretcher spreads a click over a millisecond or two, and its
+# peak falls to a fraction: of one that stood out by less, a sibilant beside it is found instead.
 CLEAR = 10.0
 EDITS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "emotion happy": ("emotion", {"value": "happy"}),
