@@ -73,7 +73,7 @@ class Item:
 class Event:
     """Something happened to take number `index` (from 0): it started, took a step, or ended.
 
-    step: (id, "cached" | "running" | "done"). portion: the share of the take's work that is done,
+    step: as `Graph.run` tells of its progress. portion: the share of the take's work that is done,
     for a long one. These two only where the batch runs in this process.
     """
 

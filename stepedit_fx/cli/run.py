@@ -263,7 +263,7 @@ def _progress(takes: int) -> Iterator[Any]:
                 elif event.portion is not None and takes <= 1:
                     bar.update(task, completed=done + event.portion)
                     return
-                what = event.step[0] if event.step and takes <= 1 else "rendering"
+                what = _at(event.step) if event.step and takes <= 1 else "rendering"
                 bar.update(task, description=what + (f", {failed} failed" if failed else ""))
 
             yield take
@@ -271,6 +271,12 @@ def _progress(takes: int) -> Iterator[Any]:
         if takes > 1:
             screen.print(f"{done} of {takes} done. The same command goes on from there.")
         raise
+
+
+def _at(step: tuple[str, str]) -> str:
+    """A step by name, and how far a model is that writes it."""
+    name, state = step
+    return f"{name}, {state}" if state.endswith("tokens") else name
 
 
 def _failure(item: Item) -> str:

@@ -160,6 +160,16 @@ def is_urgent() -> bool:
     return _urgent.get()
 
 
+@contextmanager
+def told_of(progress: Callable[[int], None]) -> Iterator[None]:
+    """Inside, an engine that writes tokens tells this how many there are so far, in any thread."""
+    token = _told.set(progress)
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
 def tell_progress(tokens: int) -> None:
     """Tell whoever asked how many tokens there are so far."""
     _told.get()(tokens)

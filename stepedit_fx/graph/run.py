@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from stepedit_fx.audio import Audio, Sound
-from stepedit_fx.engines.base import Hear, cancelled_by, heard_by, urgently
+from stepedit_fx.engines.base import Hear, cancelled_by, heard_by, told_of, urgently
 from stepedit_fx.errors import Cancelled, RequestError, StepEditError
 from stepedit_fx.graph.naming import naming
 from stepedit_fx.graph.plan import Plan, PlannedStep
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stepedit_fx.graph.listening import Listening
     from stepedit_fx.store import Store
 
-Progress = Callable[[str, Literal["cached", "running", "done"]], None]
+Progress = Callable[[str, str], None]  # see Graph.run
 # Called with the share of the work that is done, 0 to 1, again and again within a long recording.
 Portion = Callable[[float], None]
 # How often a wait for a step looks whether somebody wants the run to stop.
@@ -215,7 +215,11 @@ class _Run:
         start = time.perf_counter()
         hear = self.listening.hears(step) if self.listening is not None else None
         urgency = urgently() if self.listening is not None else nullcontext()
-        with naming(step), cancelled_by(self._is_stopping), urgency, heard_by(hear):
+
+        def told(tokens: int) -> None:
+            self.tell(step.id, f"{tokens} tokens")
+
+        with naming(step), cancelled_by(self._is_stopping), urgency, heard_by(hear), told_of(told):
             if isinstance(step.node, Input):
                 value: Value = self._held(step)
             else:

@@ -134,9 +134,10 @@ class Graph:
         Of a graph with several takes the best one: see `graph.best`.
 
         source: the recording that the input without a path reads. out_dir: where outputs go;
-        None writes nothing. progress: told (step id, "cached" | "running" | "done"). portion: told
-        the share of the work that is done, again and again within a long recording. cancelled:
-        asked between steps. hear: given the sound of the graph's one output in blocks: the last
+        None writes nothing. progress: told (step id, "cached" | "running" | "done"), and in any
+        thread ("mood", "120 tokens") while a model writes. portion: told the share of the work
+        that is done, again and again within a long recording. cancelled: asked between steps.
+        hear: given the sound of the graph's one output in blocks: the last
         edit while it is made, where engine and effects can (about as the result will be, whose
         loudness and length are settled when all of it is there), else the result when it is done;
         called in threads of the run, one at a time. index: this run's number in a batch, for

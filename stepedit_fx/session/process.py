@@ -147,7 +147,7 @@ class _Render:
         def told(step: str, state: str) -> None:
             nonlocal spent, at
             at = step
-            if plan.is_long:
+            if plan.is_long or state.endswith("tokens"):
                 return  # its steps all end together; it tells of every segment
             if state == "done":
                 spent += work.get(step, 0.0)

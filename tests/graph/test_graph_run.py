@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from stepedit_fx.audio import Audio
+from stepedit_fx.engines.base import tell_progress
 from stepedit_fx.errors import Cancelled, EffectError, EngineError, RenderError, WriteError
 from stepedit_fx.files import read_audio, write_audio
 from stepedit_fx.graph import Graph
@@ -62,6 +63,15 @@ def test_independent_branches_run_side_by_side(
     toy_engine.before.update(happy=meeting.wait, sad=meeting.wait)
     Graph.parse(BRANCHES).run(tone, out_dir=None)
     assert sorted(calls[1:3]) == ["happy", "sad"]
+
+
+def test_how_far_a_model_is_reaches_who_runs_the_graph(tone: Audio, toy_engine: type) -> None:
+    """A minute of waiting with a number that grows is not a program that hangs."""
+    toy_engine.before.update(sad=lambda: tell_progress(120))
+    told: list[tuple[str, str]] = []
+    Graph.parse(BRANCHES).run(tone, out_dir=None, progress=lambda *step: told.append(step))
+    of_b = [state for step, state in told if step == "b"]
+    assert of_b == ["running", "120 tokens", "done"]
 
 
 def test_an_engines_error_names_the_node_and_leaves_no_file(take: Path, tmp_path: Path) -> None:

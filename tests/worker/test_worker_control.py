@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from stepedit_fx.worker import starting
 from stepedit_fx.worker.address import addresses
 from stepedit_fx.worker.client import WorkerEngine
 from stepedit_fx.worker.control import find, stop
+from stepedit_fx.worker.locks import held
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_a_worker_is_found_and_ended(worker: WorkerEngine, folder: Path) -> None
     assert found.status["engine"] == "parametric"
     assert stop(found) == "stopped"
     assert find(folder) == []
-    assert not list(folder.glob("*.sock"))
+    assert not list(folder.iterdir())  # no socket, no lock, no log
     with pytest.raises(ProcessLookupError):  # reaped by who started it, here
         _reaped(found.pid)
 
@@ -67,11 +69,14 @@ def test_one_that_does_not_answer_is_ended_all_the_same(
 def test_what_a_dead_worker_left_is_cleared_away(worker: WorkerEngine, folder: Path) -> None:
     os.kill(int(worker.status()["pid"]), signal.SIGKILL)
     assert addresses(folder)
+    cleared: list[Path] = []
     for _ in range(200):
-        if not find(folder):
+        if not find(folder, cleared=cleared.append):
             break
         time.sleep(0.05)
+    assert cleared == [worker.address.socket]
     assert not addresses(folder)
+    assert not worker.address.lock.exists()
 
 
 def test_a_log_does_not_grow_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +88,38 @@ def test_a_log_does_not_grow_for_ever(folder: Path, monkeypatch: pytest.MonkeyPa
     engine.close()
     assert engine.address.log.stat().st_size < 200
     assert engine.address.log.with_suffix(".log.old").read_text() == "x" * 200
+
+
+def test_a_log_stays_short_while_its_worker_lives(worker: WorkerEngine, folder: Path) -> None:
+    """One that is asked every minute for weeks never starts again."""
+    with worker.address.log.open("a") as log:
+        log.write("x" * (starting.MOST_LOG + 1))
+    for _ in range(200):
+        if not worker.address.log.stat().st_size:
+            break
+        time.sleep(0.05)
+    assert worker.address.log.stat().st_size == 0
+    assert worker.address.old_log.stat().st_size > starting.MOST_LOG
+    assert worker.status()["pid"] == find(folder)[0].pid
+
+
+def test_a_lock_that_its_holder_removed_keeps_nobody_out_twice(tmp_path: Path) -> None:
+    """Two workers at one address would be two models on one device."""
+    path = tmp_path / "one.lock"
+    held_now: list[bool] = []
+
+    def wait() -> None:
+        with held(path, wait=True), held(path, wait=False) as twice:
+            held_now.append(twice)
+
+    with held(path, wait=False) as first:
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.2)  # it has opened the file that is removed now
+        path.unlink()
+    waiting.join(10)
+    assert (first, held_now) == (True, [False])
+    assert path.exists()
 
 
 def test_the_commands(tmp_path: Path, folder: Path) -> None:
@@ -110,6 +147,7 @@ def test_the_commands(tmp_path: Path, folder: Path) -> None:
     assert "process id 1" in said("stop", "1", code=2)
     assert "stopped" in said("stop", str(first["pid"]))
     assert said("stop") == "no worker runs\n"
+    assert not list(folder.iterdir())
     environment["STEPEDIT_MODELS"] = str(tmp_path / "nowhere")
     assert "nowhere" in said("start", code=1)
     assert said("status") == "no worker runs\n"

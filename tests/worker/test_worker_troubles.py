@@ -146,6 +146,9 @@ def test_a_job_that_hangs_is_stopped_and_the_others_go_on(
         hung = pool.submit(hanging.edit, [take], [odd("hang")])
         _until(lambda: other.status()["running"] == 1)
         waiting = pool.submit(other.edit, [mine], [HAPPY])
+        while not hung.done():  # nor do those who come and go keep it from being seen
+            find(folder)
+            time.sleep(0.1)
         with pytest.raises(EngineError, match="gave no sign for 6 s"):
             hung.result(30)
         assert len(waiting.result(30)) == 1  # of another worker
