@@ -29,6 +29,7 @@ from stepedit_fx.engines.step_audio.flow import Flow
 from stepedit_fx.engines.step_audio.flow_config import GUIDANCE
 from stepedit_fx.engines.step_audio.flow_encoder import EncoderSizes
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
+from stepedit_fx.engines.step_audio.linear import with_fast_rows
 from stepedit_fx.engines.step_audio.memory import LanguageModelSize
 from stepedit_fx.engines.step_audio.semantic import SemanticTokenizer
 from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID, FLOW_ROWS
@@ -76,6 +77,8 @@ def language_model(size: LanguageModelSize, device: str, dtype: torch.dtype) -> 
     _fill(model)
     with torch.no_grad():
         model.lm_head.weight[END_OF_TURN_ID] = 0
+    if device == "cpu" and dtype == torch.bfloat16:
+        with_fast_rows(model.model.layers)  # as the loader does
     return model.eval().requires_grad_(False)
 
 

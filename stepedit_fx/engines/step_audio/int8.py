@@ -61,7 +61,7 @@ def has_kernel(device: str) -> bool:
 
 @torch.no_grad()
 def quantize(layers: nn.Module) -> None:
-    """Every plain linear layer within, in place, one at a time."""
+    """Every plain linear layer without bias within, in place, one at a time."""
     for module in list(layers.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear and child.bias is None:

@@ -17,6 +17,7 @@ from transformers.utils import logging as hf_logging
 from stepedit_fx.engines.step_audio.documents import read_json
 from stepedit_fx.engines.step_audio.int8 import quantize
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
+from stepedit_fx.engines.step_audio.linear import with_fast_rows
 from stepedit_fx.errors import ReadError, RequestError
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ def load_language_model(
         # lm_head stays whole: it is small beside the layers, and the codes are read off it.
         quantize(model.model.layers)
         cast("Any", model).to(device)
+    elif device.type == "cpu" and dtype == torch.bfloat16:
+        with_fast_rows(model.model.layers)
     return model
 
 

@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # its usual name
 from torch import Tensor, nn
 
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
+from stepedit_fx.engines.step_audio.linear import linear
 from stepedit_fx.engines.step_audio.lm_attention import slopes
 from stepedit_fx.engines.step_audio.lm_cache import KeyValueRows, Prefill, Step
 from stepedit_fx.engines.step_audio.prompt_states import PromptStates
@@ -381,6 +381,6 @@ def audio_head(model: Step1ForCausalLM) -> Callable[[Tensor], Tensor]:
 
     def rows(hidden: Tensor) -> Tensor:
         weight = head.weight
-        return torch.cat([F.linear(hidden, weight[end]), F.linear(hidden, weight[audio])], dim=1)
+        return torch.cat([linear(hidden, weight[end]), linear(hidden, weight[audio])], dim=1)
 
     return rows
