@@ -109,7 +109,7 @@ def clients(bench: Bench) -> list[Row]:
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(ask, range(count)))
     seconds = time.perf_counter() - start
-    done_first, before = _beside_many(bench, count)
+    done_first, before, held_up = _beside_many(bench, count)
     return [
         Row(
             f"{count} clients at once, each its own edit",
@@ -122,18 +122,23 @@ def clients(bench: Bench) -> list[Row]:
             f"{count - 1} clients with one edit each, beside one that asked for {MANY_JOBS} before",
             "they do not wait for all of those",
             f"{done_first} of {count - 1} done before its last; when the last of them was done, it "
-            f"had {before} of its {MANY_JOBS}",
+            f"had {before} of its {MANY_JOBS}; while one of them waited it got "
+            f"{statistics.median(held_up):.0f} done (median), {max(held_up)} at most",
             before < MANY_JOBS,
             "clients",
         ),
     ]
 
 
-def _beside_many(bench: Bench, count: int) -> tuple[int, int]:
-    """How many single clients end before the one with many, and how far that is by then."""
+def _beside_many(bench: Bench, count: int) -> tuple[int, int, list[int]]:
+    """How many single clients end before the one with many, and how far that is by then.
+
+    Also how many jobs of the one with many ended while each of the others waited.
+    """
     greedy = bench.client()
     take = greedy.encode([bench.clip])[0]
     ended: list[str] = []
+    held_up: list[int] = []
 
     def one(n: int) -> None:
         greedy.edit([take], [edit(n)])
@@ -141,7 +146,10 @@ def _beside_many(bench: Bench, count: int) -> tuple[int, int]:
 
     def single(n: int) -> None:
         engine = bench.client()
+        engine.status()  # connected: what follows is the waiting alone
+        before = ended.count("many")
         engine.edit([take], [edit(n)])
+        held_up.append(ended.count("many") - before)
         ended.append("single")
         engine.close()
 
@@ -154,7 +162,8 @@ def _beside_many(bench: Bench, count: int) -> tuple[int, int]:
     greedy.close()
     last_many = max(i for i, who in enumerate(ended) if who == "many")
     last_single = max(i for i, who in enumerate(ended) if who == "single")
-    return ended[:last_many].count("single"), ended[:last_single].count("many")
+    before = ended[:last_single].count("many")
+    return ended[:last_many].count("single"), before, held_up
 
 
 def kills(bench: Bench) -> list[Row]:
@@ -208,7 +217,12 @@ def kills(bench: Bench) -> list[Row]:
     ).stdout.split()
     damaged = store.verify()
     left = [path.name for path in bench.run.iterdir() if path.suffix == ".sock"]
-    left += [path.name for path in SHARED_MEMORY.iterdir() if path not in shared_before]
+    left += [
+        path.name
+        for path in SHARED_MEMORY.iterdir()
+        if path not in shared_before and not _is_in_use(path)
+    ]
+    print(f"\nLeft: {left}.")
     print_table(("what clients saw", "times"), [(k, str(n)) for k, n in seen.items()], "Kills:")
     for told, times in errors.most_common(5):
         print(f"- {times} times: {told}")
@@ -239,6 +253,7 @@ def hours(bench: Bench) -> list[Row]:
     engine = bench.client()
     pid = int(engine.status()["pid"])
     rss: list[float] = []
+    held: list[float] = []  # MiB of voices
     parts: list[tuple[int, int]] = []  # threads and open files
     start = time.perf_counter()
     for n in range(jobs):
@@ -253,8 +268,10 @@ def hours(bench: Bench) -> list[Row]:
             other.close()
         if (n + 1) % max(1, jobs // 20) == 0:
             rss.append(_rss_mib(pid))
+            held.append(engine.status()["voices"]["bytes"] / 2**20)
             parts.append((_count(pid, "task"), _count(pid, "fd")))
-            print(f"- {n + 1} jobs: {rss[-1]:.0f} MiB, threads, files: {parts[-1]}", flush=True)
+            told = f"{rss[-1]:.0f} MiB, voices {held[-1]:.0f} MiB, threads, files: {parts[-1]}"
+            print(f"- {n + 1} jobs: {told}", flush=True)
     status = engine.status()
     engine.close()
     for found in find(bench.run):
@@ -267,7 +284,8 @@ def hours(bench: Bench) -> list[Row]:
             f"eight hours' worth of jobs, {jobs} takes encoded, edited and decoded",
             f"memory flat (within {FLAT_MIB} MiB from the first quarter on)",
             f"{quarter:.0f} MiB, {threads} threads and {files} open files after a quarter; "
-            f"{last:.0f} MiB, {threads_last} and {files_last} at the end",
+            f"{last:.0f} MiB, {threads_last} and {files_last} at the end; voices, of which "
+            f"1 GiB is kept: {held[len(held) // 4]:.0f} and {held[-1]:.0f} MiB",
             last - quarter <= FLAT_MIB and threads_last <= threads and files_last <= files,
             "hours",
         )
@@ -277,6 +295,15 @@ def hours(bench: Bench) -> list[Row]:
 def _flat(status: dict[str, Any]) -> str:
     voices, prompts = status["voices"], status["model"]["writer"]["prompts"]
     return f"voices {voices}, prompts {prompts}"
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a living process, of whatever program on this machine, has it in its memory."""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            if str(path) in maps.read_text():
+                return True
+    return False
 
 
 def _rss_mib(pid: int) -> float:
