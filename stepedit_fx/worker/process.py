@@ -15,12 +15,13 @@ from stepedit_fx.engines.base import open_engine
 from stepedit_fx.errors import StepEditError
 from stepedit_fx.worker.address import Address
 from stepedit_fx.worker.locks import held, sign
-from stepedit_fx.worker.server import Patience, Server
+from stepedit_fx.worker.server import HELD_BYTES, Patience, Server
 from stepedit_fx.worker.starting import shorten
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_VARIABLE = "STEPEDIT_WORKER_PATIENCE"  # "release,end,hang" in seconds
+VOICES_VARIABLE = "STEPEDIT_WORKER_VOICES"  # MiB of them that are kept
 
 
 def main() -> int:
@@ -50,7 +51,7 @@ def _serve(address: Address, settings: dict[str, object]) -> int:
         finally:
             os.umask(mask)
         listener.listen(128)
-        server = Server(engine, listener, _patience(), lambda: shorten(address))
+        server = Server(engine, listener, _patience(), lambda: shorten(address), _voice_bytes())
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: server.stop())
         try:
@@ -67,6 +68,11 @@ def _serve(address: Address, settings: dict[str, object]) -> int:
 def _patience() -> Patience:
     told = os.environ.get(PATIENCE_VARIABLE)
     return Patience(*map(float, told.split(","))) if told else Patience()
+
+
+def _voice_bytes() -> int:
+    told = os.environ.get(VOICES_VARIABLE)
+    return int(float(told) * 2**20) if told else HELD_BYTES
 
 
 if __name__ == "__main__":

@@ -66,10 +66,11 @@ class Server:
         listener: socket.socket,
         patience: Patience,
         tidy: Callable[[], None] = lambda: None,  # done now and then
+        voice_bytes: int = HELD_BYTES,
     ) -> None:
         self.engine = engine
         self.patience = patience
-        self.held = Held(HELD_BYTES)
+        self.held = Held(voice_bytes)
         self.desk = Desk(MOST_AT_ONCE)
         self.began = time.monotonic()
         self.done = 0

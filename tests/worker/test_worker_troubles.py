@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,33 @@ def test_what_is_cancelled_while_it_waits_runs_or_is_decoded(
                 running[place].result(5)
     _until(lambda: _jobs(status) == 0)
     assert worker.decode(worker.edit([take], [HAPPY]))[0].frames
+    status.close()
+
+
+def test_what_somebody_listens_to_goes_before_a_batch(
+    worker: WorkerEngine, folder: Path, clip: Audio
+) -> None:
+    """A knob that is turned must not wait for the night's ten thousand lines."""
+    take = worker.encode([clip])[0]
+    status, stop, ended = client(folder), threading.Event(), list[str]()
+
+    def edit(name: str, *, urgent: bool) -> None:
+        with base.urgently() if urgent else nullcontext():
+            worker.edit([take], [HAPPY])
+        ended.append(name)
+
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(asked(lambda: worker.edit([take], [odd("wait")]), stop))
+        _until(lambda: _jobs(status) == 1)
+        for n in range(3):
+            pool.submit(edit, "batch", urgent=False)
+            _until(lambda n=n: _jobs(status) == n + 2)  # type: ignore[misc]
+        pool.submit(edit, "heard", urgent=True)
+        _until(lambda: _jobs(status) == 5)
+        stop.set()
+        with pytest.raises(Cancelled):
+            first.result(10)
+    assert ended == ["heard", "batch", "batch", "batch"]
     status.close()
 
 
