@@ -38,12 +38,13 @@ def engine_rows(
     clips = _clips(seconds, max(BATCHES))
     weights = _memory()
     # An answer is as long as its source, so that what is compared is as much.
+    runs = 1 if sizes is SMALL else RUNS
     with patch.multiple(editing, USUALLY_LONGER=1.0, SPARE_S=0.0, SHORTEST=1.0, LONGER={}):
         _all(ours, clips[:1])  # everything is loaded and has chosen its kernels
-        _costs(ours, clips, seconds)
+        _costs(ours, clips, seconds, runs)
         peak = _memory(peak=True)
-        first, whole = _first_sound(ours, clips[0])
-        rows = [_chain(ours, sizes, clips[0])]
+        first, whole = _first_sound(ours, clips[0], runs)
+        rows = [_chain(ours, clips[0], runs)]
     return [
         *rows,
         Row(
@@ -63,11 +64,11 @@ def engine_rows(
     ]
 
 
-def _costs(ours: StepAudioEngine, clips: Sequence[Audio], seconds: float) -> None:
+def _costs(ours: StepAudioEngine, clips: Sequence[Audio], seconds: float, runs: int) -> None:
     table = []
     for batch in BATCHES:
         some, watches = clips[:batch], []
-        for _ in range(RUNS if batch == 1 else 1):
+        for _ in range(runs if batch == 1 else 1):
             watches.append(_all(ours, some))
         cells = [
             f"{statistics.median(watch[part] for watch in watches) / batch / seconds:.3f}"
@@ -93,12 +94,12 @@ def _all(ours: StepAudioEngine, clips: Sequence[Audio]) -> dict[str, float]:
     return took
 
 
-def _first_sound(ours: StepAudioEngine, clip: Audio) -> tuple[float, float]:
+def _first_sound(ours: StepAudioEngine, clip: Audio, runs: int) -> tuple[float, float]:
     """Seconds to the first block that the model has spoken, and to all of it without listening."""
     take = ours.encode([clip])[0]
     begins = Source.of(take.voice).references[0].span[0] / clip.sample_rate
     firsts, wholes = [], []
-    for seed in range(RUNS):
+    for seed in range(runs):
         edit, start = Edit("emotion", "happy", seed=seed), time.perf_counter()
         heard: list[float] = []
 
@@ -113,13 +114,13 @@ def _first_sound(ours: StepAudioEngine, clip: Audio) -> tuple[float, float]:
     return statistics.median(firsts), statistics.median(wholes)
 
 
-def _chain(ours: StepAudioEngine, sizes: Sizes, clip: Audio) -> Row:
+def _chain(ours: StepAudioEngine, clip: Audio, runs: int) -> Row:
     """Encode and decode of three edits, in tokens and with sound between them, by turns."""
     between = StepAudioEngine(ours.settings.model_copy(update={"chain": "audio"}))
     vars(between)["networks"] = ours.networks
     parts = [(encoding, "encode", "encode"), (decoding, "decode", "decode")]
     spent: dict[str, list[float]] = {"tokens": [], "audio": []}
-    for _ in range(1 if sizes is SMALL else RUNS):
+    for _ in range(runs):
         for name, one in (("tokens", ours), ("audio", between)):
             watch = Stopwatch()
             with watch.watching(parts):
