@@ -112,6 +112,7 @@ class WorkerEngine:
         self._folder = folder
         self._lock = threading.Lock()
         self._link: _Link | None = None
+        self._fingerprint = ""  # once a worker has told
 
     @cached_property
     def _starter(self) -> Starter:
@@ -130,13 +131,11 @@ class WorkerEngine:
         engine: Engine = made(self.settings)
         return engine
 
-    @cached_property
-    def _told(self) -> Message:
-        return self._call("hello", {"protocol": PROTOCOL, "version": __version__})[0]
-
     @property
     def fingerprint(self) -> str:
-        return str(self._told["fingerprint"])
+        while not self._fingerprint:
+            self._call("hello", {"protocol": PROTOCOL, "version": __version__})
+        return self._fingerprint
 
     @property
     def offers(self) -> Mapping[str, Sequence[str]]:
@@ -179,6 +178,13 @@ class WorkerEngine:
         """What the worker says of itself."""
         return self._call("status", {})[0]
 
+    def _drop(self, lost: _Link) -> None:
+        """Forget a link whose worker is gone, but not one that another thread has made since."""
+        lost.close()
+        with self._lock:
+            if self._link is lost:
+                self._link = None
+
     def close(self) -> None:
         """Hang up; the worker lives on."""
         with self._lock:
@@ -201,10 +207,11 @@ class WorkerEngine:
     ) -> tuple[Message, list[Entry]]:
         told = _Told()
         for remaining in reversed(range(TRIES)):
+            link = self._connected()
             try:
-                return self._connected().call(what, data, values, told)
+                return link.call(what, data, values, told)
             except WorkerLost as error:
-                self.close()
+                self._drop(link)
                 logger.info("the worker ended in '%s': %s", what, error)
                 if not remaining:
                     raise EngineError(
@@ -216,10 +223,31 @@ class WorkerEngine:
     def _connected(self) -> _Link:
         with self._lock:
             if self._link is None or self._link.is_closed:
-                self._link = _Link(self._starter.connected())
+                link = _Link(self._starter.connected())
                 # Its reading thread keeps a link alive: whoever drops the engine hangs up.
-                weakref.finalize(self, self._link.close)
+                weakref.finalize(self, link.close)
+                self._greet(link)
+                self._link = link
             return self._link
+
+    def _greet(self, link: _Link) -> None:
+        """Tell a worker who we are, and hear who it is: a later one may not be as the first was."""
+        asked = {"protocol": PROTOCOL, "version": __version__}
+        try:
+            told = link.call("hello", asked, (), _Told())[0]
+        except WorkerLost:
+            return  # whoever asks next finds that out, and tries again
+        except BaseException:
+            link.close()
+            raise
+        known, self._fingerprint = self._fingerprint, str(told["fingerprint"])
+        if known not in ("", self._fingerprint):
+            link.close()
+            self._fingerprint = known
+            raise EngineError(
+                "the worker was started anew and computes otherwise than the one before it",
+                remedy="Start this program anew, too; was something installed meanwhile?",
+            )
 
 
 class _Told:
@@ -288,7 +316,8 @@ class _Link:
     ) -> tuple[Message, list[Entry]]:
         while True:
             if is_cancelled():  # the worker stops when it can; nobody here waits for that
-                self._send({"id": number, "do": "cancel"})
+                with suppress(WorkerLost):
+                    self._send({"id": number, "do": "cancel"})
                 raise Cancelled("the job was cancelled", remedy="Nothing half-made was kept.")
             try:
                 reply = replies.get(timeout=POLL_S)

@@ -44,6 +44,7 @@ class Desk:
         self._clock = 0
         self._turns: dict[int, int] = {}
         self._started = 0
+        self._ended = 0.0  # when the last job did, by the monotonic clock
 
     def put(self, job: Job) -> None:
         """Have a job done."""
@@ -79,10 +80,17 @@ class Desk:
         return not self.waiting and not self.running
 
     def hanging(self, longest_s: float) -> Job | None:
-        """A job that has given no sign for so long."""
+        """The job that has been silent longest, where none has given a sign or ended for so long.
+
+        While any goes on, one that is silent may just wait in line for the same network.
+        """
         now = time.monotonic()
         with self._changed:
-            return next((j for j in self.running if j.sign and now - j.sign > longest_s), None)
+            started = [job for job in self.running if job.sign]
+            last = max([self._ended, *(job.sign for job in started)])
+            if not started or now - last <= longest_s:
+                return None
+            return min(started, key=lambda job: job.sign)
 
     def _serve(self) -> None:
         while True:
@@ -99,3 +107,4 @@ class Desk:
             finally:
                 with self._changed:
                     self.running.remove(job)
+                    self._ended = time.monotonic()

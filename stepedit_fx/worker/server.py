@@ -13,13 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from stepedit_fx import __version__
 from stepedit_fx.audio import Audio
 from stepedit_fx.engines.base import Engine, asked_for, heard_by
-from stepedit_fx.errors import Cancelled, EngineError, NotFound, StepEditError
-from stepedit_fx.speech import Edit, Speech, Voice
+from stepedit_fx.errors import Cancelled, EngineError, NotFound, StepEditError, StoreError
+from stepedit_fx.speech import Speech, Voice
 from stepedit_fx.store import Store
 from stepedit_fx.store.blob import Entry
 from stepedit_fx.worker.held import Held
@@ -31,6 +30,8 @@ from stepedit_fx.worker.wire import (
     Message,
     Value,
     audio_of,
+    edit_of,
+    error_data,
     frame,
     receive,
     send,
@@ -94,6 +95,10 @@ class Server:
             try:
                 link, _ = self._listener.accept()
             except TimeoutError:
+                continue
+            except OSError as error:  # too many open files, say: those who are here go on
+                logger.warning("a client could not be let in: %s", error)
+                self._stop.wait(LOOK_S)
                 continue
             link.settimeout(None)
             # Whoever tells a client of progress does the others' work too, and must not wait long.
@@ -173,18 +178,21 @@ class _Client:
     def __init__(self, server: Server, number: int, link: socket.socket) -> None:
         self._server, self._number, self._link = server, number, link
         self._writing = threading.Lock()
-        self._parked: dict[int, tuple[Message, list[Entry]]] = {}
+        self._parked: dict[int, tuple[Message, list[Entry], dict[str, Voice]]] = {}
 
     def run(self) -> None:
         try:
             self._link.sendall(GREETING)
             while True:
-                self._server.use()
-                self._obey(*receive(self._link))
+                message, entries = receive(self._link)
+                try:
+                    self._obey(message, entries)
+                except StepEditError as error:
+                    self._say(int(message.get("id", 0)), "failed", error_data(error))
         except (Closed, OSError):
             pass  # it has hung up
-        except EngineError as error:
-            logger.warning("a client is dismissed: %s", error)
+        except (EngineError, KeyError, TypeError, ValueError) as error:  # no message of ours
+            logger.warning("a client is dismissed: %s: %s", type(error).__name__, error)
         finally:
             self._server.left(self._number)
             self._link.close()
@@ -199,20 +207,19 @@ class _Client:
             # Nobody may hold this up: the process is about to end.
             if self._writing.acquire(timeout=1):
                 self._link.settimeout(1)
-                self._send(frame({"id": job.number, "event": "failed", **_error_data(error)}))
+                self._send(frame({"id": job.number, "event": "failed", **error_data(error)}))
 
     def _obey(self, message: Message, entries: list[Entry]) -> None:
         number = int(message.get("id", 0))
+        if message.get("do") not in ("status", "cancel", "stop"):  # looking on is not using
+            self._server.use()
         match message.get("do"):
             case "hello":
                 self._hello(number, message)
             case "encode" | "edit" | "clone" | "decode":
                 self._ask(number, message, entries)
             case "voices":
-                for entry in entries:
-                    self._server.held.put(voice_of(entry))
-                if number in self._parked:
-                    self._ask(number, *self._parked.pop(number))
+                self._take_voices(number, [voice_of(entry) for entry in entries])
             case "voice":
                 self._hand_over(number, str(message.get("digest")))
             case "keep":
@@ -235,7 +242,7 @@ class _Client:
                 f"the worker is of version {__version__}, this program of {theirs[1]}",
                 remedy="Stop it (`stepedit-fx worker stop`); the next run starts one that fits.",
             )
-            self._say(number, "failed", _error_data(error))
+            self._say(number, "failed", error_data(error))
             return
         try:
             engine = self._server.engine
@@ -244,19 +251,42 @@ class _Client:
                 "pid": os.getpid(),
             }
         except StepEditError as error:
-            self._say(number, "failed", _error_data(error))
+            self._say(number, "failed", error_data(error))
             return
         self._say(number, "done", told)
 
     def _ask(self, number: int, message: Message, entries: list[Entry]) -> None:
         held = self._server.held
         voices = {e.voice_digest: held.get(e.voice_digest) for e in entries if e.kind == "speech"}
+        there = {digest: voice for digest, voice in voices.items() if voice is not None}
         wanted = [digest for digest, voice in voices.items() if voice is None]
         if wanted:
-            self._parked[number] = (message, entries)
+            # What is there stays with the job: it may be given up before the others have come.
+            self._parked[number] = (message, entries, there)
             self._say(number, "wanted", {"voices": wanted})
+        else:
+            self._put(number, message, entries, there)
+
+    def _take_voices(self, number: int, sent: list[Voice]) -> None:
+        """Voices that a parked job waits for."""
+        for voice in sent:
+            self._server.held.put(voice)
+        if number not in self._parked:
             return
-        there = {digest: voice for digest, voice in voices.items() if voice is not None}
+        message, entries, there = self._parked.pop(number)
+        there |= {voice.digest: voice for voice in sent}
+        for digest in {e.voice_digest for e in entries if e.kind == "speech"} - there.keys():
+            held = self._server.held.get(digest)  # taken again from its source meanwhile
+            if held is None:
+                raise NotFound(
+                    "a voice is neither here nor with its program", remedy="Run it again."
+                )
+            there[digest] = held
+        self._put(number, message, entries, there)
+
+    def _put(
+        self, number: int, message: Message, entries: list[Entry], there: dict[str, Voice]
+    ) -> None:
         job = Job(
             client=self._number,
             number=number,
@@ -298,10 +328,10 @@ class _Client:
             self._server.done += 1
             self._say(job.number, "done", {}, values)
         except Cancelled as error:
-            self._say(job.number, "cancelled", _error_data(error))
+            self._say(job.number, "cancelled", error_data(error))
         except StepEditError as error:
             self._server.failed += 1
-            self._say(job.number, "failed", _error_data(error))
+            self._say(job.number, "failed", error_data(error))
         except Exception as error:
             self._server.failed += 1
             logger.exception("%s failed", job.what)
@@ -309,7 +339,7 @@ class _Client:
                 f"the worker failed in {job.what}: {type(error).__name__}: {error}",
                 remedy="Its log says more: `stepedit-fx worker status` names it.",
             )
-            self._say(job.number, "failed", _error_data(told))
+            self._say(job.number, "failed", error_data(told))
 
     def _done(
         self, message: Message, entries: list[Entry], voices: dict[str, Voice]
@@ -334,7 +364,7 @@ class _Client:
         voice = self._server.held.get(digest)
         if voice is None:
             gone = NotFound("the worker does not hold this voice any more", remedy="Run it again.")
-            self._say(number, "failed", _error_data(gone))
+            self._say(number, "failed", error_data(gone))
             return
         self._say(number, "done", {}, [voice])
 
@@ -343,8 +373,11 @@ class _Client:
         voice = self._server.held.get(str(message.get("digest")))
         kept = False
         if voice is not None:
-            store = Store(Path(str(message["folder"])), max_bytes=int(message["max_bytes"]))
-            kept = store.put_voice(voice)
+            try:
+                store = Store(Path(str(message["folder"])), max_bytes=int(message["max_bytes"]))
+                kept = store.put_voice(voice)
+            except StoreError as error:
+                logger.warning("a voice is not kept on disk: %s", error)
         self._say(number, "done", {"kept": kept})
 
     def _say(
@@ -365,22 +398,3 @@ class _Client:
             self._server.desk.gone(self._number)  # nobody is there to hear it
             with suppress(OSError):  # half a message may be out: nothing may follow it
                 self._link.shutdown(socket.SHUT_RDWR)
-
-
-def edit_of(data: Message) -> Edit:
-    """An edit as it comes over the wire."""
-    fields = dict(data)
-    for name in ("strengths", "values"):
-        fields[name] = tuple((float(at), what) for at, what in fields.get(name, ()))
-    return Edit(**fields)
-
-
-def _error_data(error: StepEditError) -> dict[str, Any]:
-    return {
-        "error": {
-            "kind": type(error).__name__,
-            "cause": error.cause,
-            "remedy": error.remedy,
-            "node": error.node,
-        }
-    }

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepedit_fx.audio import Audio
-from stepedit_fx.errors import EngineError
-from stepedit_fx.speech import Speech, Voice
+from stepedit_fx.errors import EngineError, StepEditError
+from stepedit_fx.speech import Edit, Speech, Voice
 from stepedit_fx.store import blob
 from stepedit_fx.store.blob import Damaged, Entry
 
@@ -92,6 +92,26 @@ def speech_of(entry: Entry, spoken_with: Voice) -> Speech:
         return blob.speech(entry, spoken_with)
     except Damaged as error:
         raise _foreign() from error
+
+
+def edit_of(data: Message) -> Edit:
+    """An edit as it comes over the wire."""
+    fields = dict(data)
+    for name in ("strengths", "values"):
+        fields[name] = tuple((float(at), what) for at, what in fields.get(name, ()))
+    return Edit(**fields)
+
+
+def error_data(error: StepEditError) -> Message:
+    """An error as it goes over the wire."""
+    return {
+        "error": {
+            "kind": type(error).__name__,
+            "cause": error.cause,
+            "remedy": error.remedy,
+            "node": error.node,
+        }
+    }
 
 
 def _value(link: socket.socket) -> bytes:

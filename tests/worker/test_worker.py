@@ -23,6 +23,7 @@ from stepedit_fx.files import read_audio
 from stepedit_fx.speech import Edit
 from stepedit_fx.store import Store
 from stepedit_fx.worker.client import HeldVoice, WorkerEngine
+from stepedit_fx.worker.control import find
 from stepedit_fx.worker.starting import connected, start
 from stepedit_fx.worker.wire import Closed, frame, send
 
@@ -169,13 +170,67 @@ def test_only_this_user_may_connect(worker: WorkerEngine, folder: Path) -> None:
 
 
 def test_a_client_of_another_version_is_told(
-    worker: WorkerEngine, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerEngine, folder: Path, clip: Audio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whatever it asks first; and also one that lives while its worker is another one."""
     worker.status()
     monkeypatch.setattr("stepedit_fx.worker.client.__version__", "0.0.1")
-    with pytest.raises(EngineError, match=r"this program of 0\.0\.1") as caught:
-        worker.fingerprint  # noqa: B018 - asking is the point
-    assert "worker stop" in caught.value.remedy
+    for ask in (lambda c: c.fingerprint, lambda c: c.status(), lambda c: c.encode([clip])):
+        with pytest.raises(EngineError, match=r"this program of 0\.0\.1") as caught:
+            ask(WorkerEngine(settings(), folder=folder))
+        assert "worker stop" in caught.value.remedy
+    os.kill(find(folder)[0].pid, signal.SIGKILL)
+    with pytest.raises(EngineError, match=r"this program of 0\.0\.1"):
+        worker.encode([clip])
+
+
+def test_a_worker_that_computes_otherwise_is_not_taken_for_the_first(
+    worker: WorkerEngine, clip: Audio
+) -> None:
+    """Keys of results hold the first one's fingerprint."""
+    worker.encode([clip])
+    worker._fingerprint = "code 0"
+    os.kill(int(worker.status()["pid"]), signal.SIGKILL)
+    with pytest.raises(EngineError, match="computes otherwise"):
+        worker.encode([clip])
+
+
+def test_one_kill_costs_two_threads_of_one_program_nothing(
+    worker: WorkerEngine, clip: Audio
+) -> None:
+    """The link that one of them makes anew must not be closed by the other."""
+    wanted = heard(worker, clip)
+    for _ in range(3):
+        with ThreadPoolExecutor(4) as pool:
+            running = [pool.submit(heard, worker, clip) for _ in range(4)]
+            time.sleep(0.05)
+            os.kill(find(worker.address.socket.parent)[0].pid, signal.SIGKILL)
+            assert all(np.array_equal(future.result(), wanted) for future in running)
+
+
+def test_voices_that_do_not_fit_all_at_once_are_used_all_the_same(
+    folder: Path, clip: Audio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker with little room must not ask for the same voices for ever."""
+    monkeypatch.setenv("STEPEDIT_WORKER_VOICES", "0.1")
+    engine = WorkerEngine(settings(), folder=folder)
+    here = open_engine("parametric")
+    clips = [Audio(clip.samples * (0.5 + n / 10), clip.sample_rate) for n in range(4)]
+    takes = here.encode(clips)
+    found = engine.decode(engine.edit(takes, [HAPPY] * len(takes)))
+    for sound, take in zip(found, takes, strict=True):
+        wanted = here.decode(here.edit([take], [HAPPY]))[0]
+        assert np.array_equal(sound.samples, wanted.samples)
+    engine.close()
+
+
+def test_a_store_that_cannot_be_made_is_no_worker_s_death(
+    worker: WorkerEngine, clip: Audio, tmp_path: Path
+) -> None:
+    take = worker.encode([clip])[0]
+    (tmp_path / "file").write_text("in the way")
+    assert not worker.keep(take.voice.digest, tmp_path / "file" / "store", 1 << 20)
+    assert worker.status()["failed"] == 0
 
 
 def test_what_is_cancelled_stops(worker: WorkerEngine, clip: Audio) -> None:

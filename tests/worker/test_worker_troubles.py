@@ -29,6 +29,7 @@ from stepedit_fx.store import Store
 from stepedit_fx.worker import starting
 from stepedit_fx.worker.client import WorkerEngine
 from stepedit_fx.worker.control import find
+from stepedit_fx.worker.jobs import Desk, Job
 
 HAPPY = Edit("emotion", "happy")
 
@@ -182,6 +183,28 @@ def test_a_job_that_hangs_is_stopped_and_the_others_go_on(
     assert other.status()["pid"] != pid
     hanging.close()
     other.close()
+
+
+def test_a_job_that_waits_in_line_is_not_taken_for_one_that_hangs() -> None:
+    """Ten minutes' worth of work may well be queued; the worker is busy, not stuck."""
+    desk, stuck = Desk(4), threading.Event()
+
+    def work(job: Job) -> None:
+        if job.what == "first":
+            for _ in range(8):
+                time.sleep(0.1)
+                job.give_sign()
+        stuck.wait(10)
+
+    for number, what in enumerate(("waits", "first")):
+        desk.put(Job(client=1, number=number, what=what, work=work))
+    _until(lambda: len(desk.running) == 2)
+    time.sleep(0.5)
+    assert desk.hanging(0.3) is None
+    _until(lambda: desk.hanging(0.3) is not None)
+    stuck.set()
+    _until(lambda: desk.is_idle)
+    assert desk.hanging(0.0) is None
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ class _Voice:
         sound = self._vocoder.push(mel, last=last).numpy()
         self._held = np.concatenate([self._held, self._rate.push(sound, last=last)])
         # What may still turn out to be padding or the fade at the end.
-        kept = 0 if last else max(self._padding[1], self._fade)
+        kept = 0 if last else self._padding[1] + self._fade
         needed = 0 if self._has_begun or last else self._padding[0] + self._fade
         ready = len(self._held) - kept
         if ready <= needed and not last:

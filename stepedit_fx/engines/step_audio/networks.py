@@ -78,6 +78,7 @@ class Networks:
         self.precision = precision
         self.lm = lm
         self.loading = threading.RLock()
+        self._gathering = threading.Lock()
         self._gatherings: dict[str, Gathering[Any, Any]] = {}
 
     @loaded
@@ -219,7 +220,9 @@ class Networks:
         size: bytes that an item takes at its peak; a batch takes no more than is free.
         Raises Cancelled, EngineError where the memory is too small for one, and the work's own.
         """
-        with self.loading:
+        with (
+            self._gathering
+        ):  # not `loading`: what is loaded need not wait for what is being loaded
             if what not in self._gatherings:
                 self._gatherings[what] = Gathering(
                     lambda batch, stopped: work(self, batch, stopped),

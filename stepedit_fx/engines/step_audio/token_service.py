@@ -57,8 +57,11 @@ class _Job:
     def end(self, ids: Sequence[int], stop: Stop) -> None:
         whole = len(ids) - len(ids) % GROUP
         self.answer = Generated(np.array(ids[:whole], np.int64), stop)
-        if self.written is not None:
-            self.written(self.place, ids[:whole], True)
+        try:
+            if self.written is not None:
+                self.written(self.place, ids[:whole], True)
+        except Exception as error:  # noqa: BLE001 - whose it is, is told
+            self.error = error
         self.done.set()
 
     def fail(self, error: BaseException) -> None:
@@ -102,7 +105,7 @@ class TokenService:
         written: Written | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> list[Generated]:
-        """The answers to all requests; the same codes whoever else asks at the time.
+        """The answers to all requests; in float32 the same codes whoever else asks at the time.
 
         is_urgent: goes before what is not. progress: told, in the service's thread, a request's
         place and how many ids it has, now and then. written: the same with the ids themselves,
@@ -145,10 +148,13 @@ class TokenService:
                     job.end((), "cancelled")
 
     def release(self) -> None:
-        """Give the batch's memory back as soon as nothing is written; the next answer makes it."""
+        """Give the batch's memory back, at the latest when all is written; it is made anew."""
         with self._changed:
-            self._is_released = True
-            self._changed.notify()
+            if self._waiting or self._writing:
+                self._is_released = True
+                return
+            self._loop = None  # its thread waits, and touches it no more
+            self._states.clear()
 
     def status(self) -> dict[str, Any]:
         """Prompts that are not taken in yet, those that are being answered, and memory."""
@@ -213,10 +219,16 @@ class TokenService:
                     self._waiting.append(job)
                 return
             self._writing.append(job)
-            self._make_room(job)
-            if not self._admitted(job):
+            try:
+                self._make_room(job)
+                if not self._admitted(job):
+                    self._writing.remove(job)
+                    job.end((), "cancelled")
+            except Exception as error:
+                if self._out_of_memory(error) is not None:
+                    raise  # the batch is made smaller
                 self._writing.remove(job)
-                job.end((), "cancelled")
+                job.fail(error)
             self._clock = max(self._clock, job.turn)
 
     def _next(self) -> _Job | None:
@@ -267,10 +279,13 @@ class TokenService:
         self._loop.advance(GROUP - 1)
         self._let_go(self._loop)
         for row, job in enumerate(self._writing):
-            if job.progress is not None:
-                job.progress(job.place, self._loop.count(row))
-            if job.written is not None:
-                job.written(job.place, self._loop.written(row), False)
+            try:
+                if job.progress is not None:
+                    job.progress(job.place, self._loop.count(row))
+                if job.written is not None:
+                    job.written(job.place, self._loop.written(row), False)
+            except Exception as error:  # noqa: BLE001 - whose it is, is told
+                job.error, job.is_cancelled = error, True
 
     def _let_go(self, loop: TokenLoop) -> None:
         ended = set(loop.ended())

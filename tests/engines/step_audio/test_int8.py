@@ -48,6 +48,16 @@ def test_a_weight_of_nothing_gives_nothing() -> None:
     assert torch.equal(layer(torch.ones(3, 8)), torch.zeros(3, 4))
 
 
+def test_float16_does_not_overflow() -> None:
+    """Sums of whole numbers up to 127 leave its range; older cards compute in it."""
+    torch.manual_seed(2)
+    weight = (torch.randn(16, 8192) / 90).half()
+    x = (10 * torch.randn(8, 8192)).half()
+    found = Int8Linear(weight)(x).float()
+    assert torch.isfinite(found).all()
+    assert torch.allclose(found, x.float() @ weight.float().T, atol=2.0)
+
+
 def test_a_device_without_torch_s_kernel_is_served_all_the_same() -> None:
     """It is asked by a trial; one that gives no numbers has failed it."""
     assert not has_kernel("meta")

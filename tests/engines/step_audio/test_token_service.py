@@ -193,3 +193,18 @@ def _until(true: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("it never came")
+
+
+def test_who_cannot_listen_costs_nobody_else_their_answer(model: Step1ForCausalLM) -> None:
+    """A progress bar that breaks must not end the edits of other programs."""
+    shared = service(model)
+
+    def broken(_place: int, _ids: int) -> None:
+        raise ZeroDivisionError
+
+    with ThreadPoolExecutor(2) as pool:
+        mine = pool.submit(shared.answer, [request(1, 8)], progress=broken)
+        other = pool.submit(shared.answer, [request(2, 8)])
+        with pytest.raises(ZeroDivisionError):
+            mine.result(60)
+        assert np.array_equal(other.result(60)[0].ids, generate(model, [request(2, 8)])[0].ids)
