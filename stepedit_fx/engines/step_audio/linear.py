@@ -10,8 +10,9 @@ from torch import Tensor, nn
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """x: (..., inputs). weight: (outputs, inputs). Returns (..., outputs).
 
-    A single row in bfloat16 on a CPU goes by torch's matrix-vector product, which reads the weights
-    1.4 to 2 times as fast there as its matrix product (torch 2.13, two cores with AMX).
+    A single row in bfloat16 on a CPU goes by torch's matrix-vector product, which is faster there
+    than its matrix product (torch 2.13, two cores with AMX): without it the loop was slower in
+    bfloat16 than in float32 at batch 1, `python benchmarks/neural.py --small --only numbers`.
     """
     is_row = x.numel() == weight.shape[1]
     if is_row and x.dtype == torch.bfloat16 and x.device.type == "cpu":

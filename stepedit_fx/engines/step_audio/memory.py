@@ -24,8 +24,8 @@ CARDS_GB = (4, 6, 8, 10, 12, 16, 24, 32, 48, 80)
 CARD_SHARE = 0.95  # the rest is the driver's and the screen's
 WORKSPACE_BYTES = 1 * GB  # CUDA's context and activations of one take; an allowance
 BATCH_SHARE = 0.8  # of what is free now, for a batch: others want memory too
-# What a batch takes at the published size, measured on a CPU: the flow for a frame of prompt and
-# target, the tokenizers for a sample at 16 kHz.
+# What a batch takes at the published size on a CPU, rounded up: the flow for a frame of prompt and
+# target (350 MB for 3000), the tokenizers for a sample at 16 kHz (12 MiB of VQ02 for 160000).
 FLOW_FRAME_BYTES = 120_000
 TOKENIZER_SAMPLE_BYTES = 128
 # Beyond the keys and values, of every take in the token loop: logits and probabilities of the audio

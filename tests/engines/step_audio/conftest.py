@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from language_models import writing as writing_model
 from make_tiny_checkpoint import make_tiny_checkpoint
 
-from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
-from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID
 from tests.engines.step_audio.lm_server import LmServer, serving, writing
 
 
@@ -50,19 +49,7 @@ def own_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def served_model() -> Step1ForCausalLM:
     """Random weights: it ends often by itself, and knows nothing of groups."""
-    torch.manual_seed(5)
-    config = Step1Config(
-        hidden_size=30,
-        intermediate_size=40,
-        num_attention_heads=6,
-        num_attention_groups=2,
-        num_hidden_layers=2,
-        initializer_range=0.4,
-    )
-    made = Step1ForCausalLM(config).double().eval()
-    with torch.no_grad():
-        made.lm_head.weight[END_OF_TURN_ID] *= 3.5
-    return made
+    return writing_model(5)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
+from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID
 
 GOLDEN = Path(__file__).parent / "golden" / "lm"
 EXACT = 1e-4  # relative, float32
@@ -35,3 +36,23 @@ def tiny(seed: int = 0, **sizes: Any) -> Step1ForCausalLM:
         initializer_range=0.2,
     )
     return Step1ForCausalLM(config).eval()
+
+
+def writing(seed: int, *, ending: float = 3.5) -> Step1ForCausalLM:
+    """A model with all ids, audio among them; the larger `ending`, the sooner its turns end.
+
+    float64: in float32 one draw in some 100000 falls on an edge that a batch rounds otherwise.
+    """
+    torch.manual_seed(seed)
+    config = Step1Config(
+        hidden_size=30,
+        intermediate_size=40,
+        num_attention_heads=6,
+        num_attention_groups=2,
+        num_hidden_layers=2,
+        initializer_range=0.4,
+    )
+    made = Step1ForCausalLM(config).double().eval()
+    with torch.no_grad():
+        made.lm_head.weight[END_OF_TURN_ID] *= ending
+    return made

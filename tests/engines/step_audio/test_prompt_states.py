@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from language_models import writing
 
-from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.generation import Request, generate
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
 from stepedit_fx.engines.step_audio.lm_cache import Layer
@@ -22,16 +22,7 @@ PROMPT = tuple(range(100, 140))
 
 @pytest.fixture(scope="module")
 def model() -> Step1ForCausalLM:
-    torch.manual_seed(6)
-    config = Step1Config(
-        hidden_size=30,
-        intermediate_size=40,
-        num_attention_heads=6,
-        num_attention_groups=2,
-        num_hidden_layers=2,
-        initializer_range=0.4,
-    )
-    return Step1ForCausalLM(config).double().eval()
+    return writing(6, ending=1.0)
 
 
 def layers(count: int) -> list[Layer]:

@@ -10,32 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from language_models import writing
 
 from stepedit_fx.engines.step_audio.configuration import Step1Config
 from stepedit_fx.engines.step_audio.generation import Request, generate
 from stepedit_fx.engines.step_audio.language_model import Step1ForCausalLM
 from stepedit_fx.engines.step_audio.networks import is_out_of_memory
 from stepedit_fx.engines.step_audio.token_service import TokenService
-from stepedit_fx.engines.step_audio.vocabulary import END_OF_TURN_ID
 from stepedit_fx.errors import EngineError, RequestError
 
 
 @pytest.fixture(scope="module")
 def model() -> Step1ForCausalLM:
-    torch.manual_seed(5)
-    config = Step1Config(
-        hidden_size=30,
-        intermediate_size=40,
-        num_attention_heads=6,
-        num_attention_groups=2,
-        num_hidden_layers=2,
-        initializer_range=0.4,
-    )
-    # float64: in float32 one draw in some 100000 falls on an edge that a batch rounds otherwise.
-    made = Step1ForCausalLM(config).double().eval()
-    with torch.no_grad():
-        made.lm_head.weight[END_OF_TURN_ID] *= 3.5
-    return made
+    return writing(5)
 
 
 def service(model: Any, rows: int = 4) -> TokenService:
