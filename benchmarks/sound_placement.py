@@ -23,8 +23,8 @@ LOCK_MS = 1.0
 MAP_MS = 2.0
 CLICK_EVERY_S = 0.37
 SEARCH_S = 0.02
-# Times what is sharp around it. The stretcher spreads a click over a millisecond or two, and its
-# peak falls to a fraction: of one that stood out by less, a sibilant beside it is found instead.
+# Times what is sharp around it: of one that stands out by less, a sibilant beside it that an edit
+# has made sharper is found instead.
 CLEAR = 10.0
 EDITS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "emotion happy": ("emotion", {"value": "happy"}),
@@ -75,15 +75,20 @@ def marked(clip: Audio) -> tuple[Audio, np.ndarray]:
 def off_ms(audio: Audio, places: np.ndarray, *, by_map: bool) -> np.ndarray:
     """How far from its place each click is heard. by_map: its place by the map, else the source's.
 
-    A click that the map has cut out is left out.
+    A click is left out where the map has cut half of what is around it: it went, or was faded.
     """
     rate = audio.sample_rate
     sharp = np.abs(np.diff(audio.samples[0].astype(np.float64), 3))
     out = []
     for place in places:
-        wanted = at(audio.time_map, place / rate) * rate if by_map else float(place)
-        if by_map and at(audio.time_map, place / rate, is_end=True) * rate != wanted:
-            continue
+        wanted = float(place)
+        if by_map:
+            before, here, after = (
+                at(audio.time_map, place / rate + aside) for aside in (-SEARCH_S, 0, SEARCH_S)
+            )
+            if after - before < SEARCH_S:
+                continue
+            wanted = here * rate
         first = max(0, int(wanted - SEARCH_S * rate))
         near = sharp[first : int(wanted + SEARCH_S * rate)]
         out.append((first + 1.5 + int(np.argmax(near)) - wanted) / rate * 1e3)
@@ -154,10 +159,7 @@ def placement(small: bool) -> list[Row]:
 
 
 def _clicks(what: str, found: list[Found], bar_ms: float) -> Row:
-    """Where clicks land, and where takes stand (the median of a render's clicks).
-
-    R3 smears a click by a millisecond or two, whatever its ratio.
-    """
+    """Where clicks land, and where takes stand (the median of a render's clicks)."""
     takes = np.abs([np.median(f.off_ms) for f in found])
     off = np.concatenate([f.off_ms for f in found])
     within = np.abs(off) <= bar_ms

@@ -33,9 +33,6 @@ from stepedit_fx.transcripts.spoken import spoken_words
 
 # More recordings of people to judge by: a folder of .wav, each with its words beside it as .txt.
 CLIPS_VARIABLE = "STEPEDIT_CLIPS"
-# Each render is heard as often, every time a third of a recognizer's frame later: of a change that
-# nobody hears it makes other words, and the mean of three wavers less.
-SHIFTS_S = (0.0, 0.0033, 0.0067)
 UNDERSTOOD = 0.35  # a clip that is misheard more than this before any edit says nothing
 MAY_FAIL = ("whisper", "roar", "murmur")
 BAR_POINTS = 5.0
@@ -64,11 +61,8 @@ def _flaws(job: Job) -> Floats:
         audio: Audio = NEUTRAL[tag](clip.audio, np.random.default_rng(0))
     else:
         audio = edited(clip.audio, kind, tag) if kind else clip.audio
-    mono, rate = audio.mono(), audio.sample_rate
     with patch.object(recognition, "open_decoder", _decoder):
-        found = [heard(np.pad(mono, (round(s * rate), 0)), rate) for s in SHIFTS_S]
-    mean: Floats = np.mean([word_flaws(clip.english, words) for words in found], axis=0)
-    return mean
+        return word_flaws(clip.english, heard(audio.mono(), audio.sample_rate))
 
 
 def flaws(clips: Sequence[Clip], asked: Sequence[tuple[str, str]]) -> list[Floats]:

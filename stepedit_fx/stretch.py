@@ -9,7 +9,8 @@ R3 hops by whole samples: asked for 1.12 it gives 255/228, and after six seconds
 It also takes a new ratio at most once in 1024 samples, for what went in half a window before
 (rubberband 3, R3Stretcher.cpp; pedalboard 0.9.26). So it is asked only for ratios of two whole
 hops that it keeps exactly, each 1024 samples long and chosen so that the sum stays on time, and
-its output is read where its hops say that the sound is. tests/test_stretch.py holds it to that.
+its output is read where its hops say that the sound is. Clicks go around it (`transients`).
+tests/test_stretch.py holds it to that.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import soxr
 from numpy.typing import NDArray
 
 from stepedit_fx.audio import Samples
+from stepedit_fx.transients import lay_over, without_clicks
 
 Floats = NDArray[np.floating[Any]]
 
@@ -74,7 +76,8 @@ def change_pitch_and_time(
     ratio = stretch * np.power(2.0, pitch_st / 12)
     # R3 begins on time only where it begins at rest; nobody hears what lies before the start.
     ratio[: min(start // 2, len(ratio) // 4)] = 1.0
-    longer, places, found = _stretched(samples, rate, ratio)
+    rest, clicks = without_clicks(samples, rate)
+    longer, places, found = _stretched(rest, rate, ratio)
     heard = np.concatenate([[0.0], np.cumsum(stretch)[:-1]])
     # Read at twice the rate, so that what a raised pitch lifts over Nyquist can be filtered off.
     first = max(0, start - MARGIN)
@@ -85,7 +88,9 @@ def change_pitch_and_time(
     fine = soxr.resample(longer[:, low : int(stored[-1]) + 2 * MARGIN].T, rate, OVERSAMPLING * rate)
     doubled = read_between(fine.T, OVERSAMPLING * (stored - low))
     out = soxr.resample(doubled.T, 2 * rate, rate).T
-    return _padded(out[:, start - first : start - first + length], length)
+    out = _padded(out[:, start - first : start - first + length], length)
+    lay_over(out, clicks, [round(heard[click.place]) - start for click in clicks])
+    return out
 
 
 def _stretched(samples: Samples, rate: int, ratio: Floats) -> tuple[Samples, Floats, Floats]:

@@ -174,6 +174,7 @@ class Sound:
 
 
 _TAG = re.compile(r"\[([A-Za-z][A-Za-z-]*)\]")
+_LOOSE = re.compile(r"\[[^\[\]]*\]?|\]")  # a bracket that is none, in what the tags leave
 # In scripts with spaces; in Chinese, Japanese and Korean a tag stands between characters.
 _PART = r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
 _INSIDE_WORD = re.compile(rf"({_PART})((?:\[[A-Za-z][A-Za-z-]*\])+)({_PART})")
@@ -182,8 +183,8 @@ _INSIDE_WORD = re.compile(rf"({_PART})((?:\[[A-Za-z][A-Za-z-]*\])+)({_PART})")
 def parse_sounds(text: str) -> tuple[str, tuple[Sound, ...]]:
     """Split "Well, [Sigh] fine." into ("Well, fine.", (Sound("Sigh", 1),)).
 
-    Words are what `split_words` finds. Raises TagError for a bracketed word that is no sound, and
-    for one inside a word.
+    Words are what `split_words` finds. Raises TagError for what stands in brackets and is no sound,
+    for a bracket without its other, and for a sound inside a word.
     """
     inside = _INSIDE_WORD.search(text)
     if inside:
@@ -202,7 +203,23 @@ def parse_sounds(text: str) -> tuple[str, tuple[Sound, ...]]:
         end = match.end()
         sounds.append(Sound(tag, len(split_words(plain))))
     plain += text[end:]
+    if loose := _LOOSE.search(plain):
+        raise _no_sound(" ".join(loose[0].split()))
     return " ".join(plain.split()), tuple(sounds)
+
+
+def _no_sound(written: str) -> TagError:
+    """What is said of "[a cough]", "[Sigh fine" or "]"."""
+    inside = written.strip("[] ")
+    is_whole = written.startswith("[") and written.endswith("]")
+    named = inside if is_whole else inside.partition(" ")[0]
+    near = did_you_mean(named, SOUNDS) if named else "Write a sound as [Sigh]."
+    if named in SOUNDS:
+        near = f"Write '[{named}]'."
+    if is_whole:
+        return TagError(f"unknown sound '{written}'", remedy=near)
+    other = "closed" if written.startswith("[") else "opened"
+    return TagError(f"a bracket is not {other}: '{written}'", remedy=near)
 
 
 # One "word" is a run of letters, digits and apostrophes, or a single CJK character: Chinese

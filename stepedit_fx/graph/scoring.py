@@ -199,11 +199,10 @@ def _lost(text: str, audio: Audio) -> tuple[int, Counter[str]] | None:
     """How many words a text has, and those not understood in a sound; None: nobody can listen."""
     if audio.duration_s > LONGEST_HEARD_S:
         return None
-    from stepedit_fx.transcripts.recognition import heard, word_errors
+    from stepedit_fx.transcripts.recognition import words_lost
 
     try:
-        found = word_errors(text, heard(audio.mono(), audio.sample_rate))
+        return words_lost(text, audio)
     except RequestError as error:  # pocketsphinx is an extra
         logger.debug("takes are scored without their words: %s", error)
         return None
-    return found.words, Counter([*found.missing, *found.substituted])

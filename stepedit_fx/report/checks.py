@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -108,17 +107,11 @@ class Listener:
 
     def vanished(self, transcript: Transcript, before: Audio, after: Audio) -> list[str]:
         """Words of the transcript that were understood before and are not any more."""
-        from stepedit_fx.transcripts.recognition import heard, word_errors
+        from stepedit_fx.transcripts.recognition import words_lost
 
         self.seconds -= before.duration_s + after.duration_s
         try:
-            lost = [
-                Counter(errors.missing + errors.substituted)
-                for errors in (
-                    word_errors(transcript.text, heard(audio.mono(), audio.sample_rate))
-                    for audio in (before, after)
-                )
-            ]
+            lost = [words_lost(transcript.text, audio)[1] for audio in (before, after)]
         except RequestError as error:  # pocketsphinx is an extra
             logger.info("words were not checked: %s", error)
             self.is_there = False

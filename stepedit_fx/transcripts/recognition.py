@@ -6,14 +6,16 @@ another recording; too rough to write transcripts with. Extra `[align]`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stepedit_fx.audio import Samples
+from stepedit_fx.audio import Audio, Samples
 from stepedit_fx.speech import Word
 from stepedit_fx.transcripts.cutting import RATE, stretches
 from stepedit_fx.transcripts.sphinx import (
@@ -57,6 +59,23 @@ def heard(mono: Samples, rate: int) -> str:
     to 0.5 s for one of noise. Raises RequestError without pocketsphinx.
     """
     return " ".join(word.text for word in heard_words(mono, rate))
+
+
+def words_lost(text: str, audio: Audio) -> tuple[int, Counter[str]]:
+    """How many words a text has, and those of them that are not understood in a sound.
+
+    What was put in (by the map of time) is cut out before: a laugh would be taken for words.
+    Raises RequestError without pocketsphinx.
+    """
+    rate = audio.sample_rate
+    put_in = [
+        np.arange(round(first_s * rate), round(end_s * rate))
+        for (there, first_s), (same, end_s) in pairwise(audio.time_map)
+        if there == same
+    ]
+    own = np.delete(audio.mono(), np.concatenate(put_in)) if put_in else audio.mono()
+    found = word_errors(text, heard(own, rate))
+    return found.words, Counter([*found.missing, *found.substituted])
 
 
 def heard_words(mono: Samples, rate: int) -> list[Word]:

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepedit_fx.audio import Audio
 from stepedit_fx.errors import RequestError
 from stepedit_fx.speech import Transcript
 from stepedit_fx.tags import split_words
 from stepedit_fx.transcripts import alignment, espeak, recognition
 from stepedit_fx.transcripts.alignment import align
 from stepedit_fx.transcripts.pronunciation import from_ipa, from_letters
-from stepedit_fx.transcripts.recognition import heard, likeness, word_errors
+from stepedit_fx.transcripts.recognition import heard, likeness, word_errors, words_lost
 from stepedit_fx.transcripts.spoken import spoken_forms, spoken_words
 
 pytest.importorskip("pocketsphinx")
@@ -97,6 +98,18 @@ def test_the_same_sound_is_heard_the_same(said) -> None:
     assert words == heard(said.samples, said.rate)
     assert word_errors(TEXT, words).rate < 0.25
     assert heard(np.zeros(16000, np.float32), 16000) == heard(np.zeros(0, np.float32), 8000) == ""
+
+
+def test_what_was_put_in_costs_no_words(said) -> None:
+    """A report would name words that a laugh took, and there they are."""
+    laugh, rate = espeak.speak("Ha ha ha ha.", "en-us").samples, said.rate
+    at_s = next(word.end_s for word in said.transcript.words if word.text == "long")
+    cut, there_s = round(at_s * rate), at_s + len(laugh) / rate
+    longer = np.concatenate([said.samples[:cut], laugh, said.samples[cut:]])[None]
+    time_map = ((0.0, 0.0), (at_s, at_s), (at_s, there_s), (9.0, 9.0 + there_s - at_s))
+    count, lost = words_lost(TEXT, Audio(longer, rate, time_map=time_map))
+    assert (count, lost) == words_lost(TEXT, Audio(said.samples[None], rate))
+    assert words_lost(TEXT, Audio(longer, rate))[1] - lost
 
 
 def test_a_recording_is_heard() -> None:

@@ -115,3 +115,19 @@ def test_a_tag_inside_a_word_is_refused() -> None:
         parse_sounds("What a won[Sigh]derful day")
     assert parse_sounds("我[Sigh]给你")[1][0].before_word == 1
     assert parse_sounds("Well,[Sigh] fine.")[1][0].before_word == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Well, [Laughter fine.", r"not closed: '\[Laughter fine\.'.*Write '\[Laughter\]'"),
+        ("Well, [Sigh] fine [Breath", r"not closed: '\[Breath'.*'Breathing'"),
+        ("Well, Sigh] fine.", r"not opened: '\]'"),
+        ("Well, [ Sigh ] fine.", r"unknown sound '\[ Sigh \]'.*Write '\[Sigh\]'"),
+        ("Well, [] fine.", r"unknown sound '\[\]'.*\[Sigh\]"),
+    ],
+)
+def test_a_bracket_that_is_no_sound_is_not_taken_for_a_word(text, said) -> None:
+    """A sound that was misspelt would be missing from the result, and nobody told."""
+    with pytest.raises(TagError, match=said):
+        parse_sounds(text)

@@ -8,6 +8,7 @@ import pytest
 from stepedit_fx.measures import semitones, track_f0
 from stepedit_fx.stretch import change_pitch_and_time, read_between
 from stepedit_fx.timeline import seam_in
+from stepedit_fx.transients import lay_over, without_clicks
 
 
 def vowel(rate: int, seconds: float, f0_hz: float = 130.0) -> np.ndarray:
@@ -48,6 +49,41 @@ def test_bursts_land_where_the_stretch_says(rate) -> None:
         near = np.arange(int(wanted - 0.08 * rate), int(wanted + 0.08 * rate))
         heard = (near * energy[near]).sum() / energy[near].sum()
         assert abs(heard - wanted) / rate < 0.012
+
+
+@pytest.mark.parametrize("rate", [16000, 24000, 48000])
+def test_a_click_in_a_voice_stays_sharp_and_in_its_place(rate) -> None:
+    voice = vowel(rate, 2.0)
+    samples, place = voice.copy(), rate
+    samples[:, place] += 0.8
+    curve, still = np.full(samples.shape[1], 5.0), np.ones(samples.shape[1])
+    out = change_pitch_and_time(samples, rate, curve, 1.25 * still, 0, round(1.25 * len(still)))
+    highs = np.abs(np.diff(out[0], 3))
+    heard = int(np.argmax(highs)) + 1.5
+    assert abs(heard - 1.25 * place) / rate < 0.0005
+    assert highs.max() > 0.7 * np.abs(np.diff(samples[0], 3)).max()
+
+
+def test_what_is_laid_aside_as_a_click_is_what_is_missing() -> None:
+    rng = np.random.default_rng(0)
+    samples = np.repeat(vowel(16000, 1.0), 2, axis=0)
+    places = [2000, 5003, 5100, 15990]  # two at once, and one at the very end
+    samples[:, places] += rng.uniform(0.5, 1.0, (2, 4)).astype(np.float32)
+    rest, clicks = without_clicks(samples, 16000)
+    assert [click.place for click in clicks] == [2000]
+    lay_over(rest, clicks, [click.place for click in clicks])
+    assert rest == pytest.approx(samples, abs=1e-6)
+
+
+@pytest.mark.parametrize("f0_hz", [45.0, 130.0, 400.0])
+def test_pulses_of_a_voice_and_noise_are_not_clicks(f0_hz) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32)
+    pulses = np.zeros((1, 16000), np.float32)
+    pulses[:, :: round(16000 / f0_hz)] = 0.5
+    for samples in (noise, pulses, vowel(16000, 1.0, f0_hz)):
+        inside = slice(800, -800)  # where it begins and ends all at once, that is a click
+        rest, _ = without_clicks(samples, 16000)
+        assert np.array_equal(rest[:, inside], samples[:, inside])
 
 
 def test_reading_between_samples_hits_the_samples_themselves() -> None:
