@@ -40,9 +40,7 @@ def without_clicks(samples: Samples, rate: int) -> tuple[Samples, list[Click]]:
     width = near - half
     beside = maximum_filter1d(level, width, mode="constant")
     away = half + (width + 1) // 2
-    around = np.maximum(
-        np.pad(beside, (away, 0))[: len(level)], np.pad(beside, (0, away))[away:]
-    )
+    around = np.maximum(np.pad(beside, (away, 0))[: len(level)], np.pad(beside, (0, away))[away:])
     is_top = level >= maximum_filter1d(level, 2 * half + 1)
     places = np.flatnonzero(is_top & (level > TIMES * around) & (level > 0))
     if len(places) == 0:
