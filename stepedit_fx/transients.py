@@ -46,7 +46,8 @@ def without_clicks(samples: Samples, rate: int) -> tuple[Samples, list[Click]]:
     if len(places) == 0:
         return samples, []
     shape = np.hanning(2 * half + 3)[1:-1] ** 0.25  # flat in its middle
-    rest, found = np.array(samples), []
+    rest = np.array(samples)
+    found: list[Click] = []
     for place in places:
         if half <= place < samples.shape[1] - half and (
             not found or place > found[-1].place + 2 * half
