@@ -2,7 +2,7 @@
 
     apt-get download pocketsphinx-testdata asterisk-core-sounds-en asterisk-core-sounds-en-g722
     for package in *.deb; do dpkg -x $package unpacked; done
-    pip install av    # the only reader of G.722 that PyPI has
+    pip install av    # reads G.722
     python benchmarks/sound_people.py unpacked clips
     STEPEDIT_CLIPS=clips python benchmarks/sound.py --only survival
 
