@@ -59,14 +59,15 @@ def spread(
     """Do every item; give (index, result) as they end, in any order.
 
     One job runs in this very process. Close the iterator (contextlib.closing) to stop early: the
-    workers are gone when it returns. Raises Cancelled when cancelled() says so, RenderError if
-    workers die before they take an item.
+    workers are gone when it returns. Raises Cancelled when cancelled() says so, RenderError when
+    as many workers as there are jobs die before they get ready.
     """
     if jobs <= 1:
         yield from _in_this_process(factory, setup, items, started, cancelled)
         return
     waiting = deque(range(len(items)))
     workers: list[_Worker[ItemT]] = []
+    stillborn = 0
     try:
         workers.extend(_start(factory, setup) for _ in range(min(jobs, len(items))))
         while workers:
@@ -77,8 +78,12 @@ def spread(
                 done, result = _receive(worker)
                 if isinstance(result, WorkerLost):
                     workers.remove(worker)
-                    if len(waiting) > len(workers):
+                    stillborn += not worker.ready
+                    # Replaced, unless it looks as if none will ever get ready.
+                    if stillborn < jobs and len(waiting) > len(workers):
                         workers.append(_start(factory, setup))
+                    elif waiting and not workers:
+                        raise _cannot_start(result)
                 elif waiting:
                     worker.item = waiting.popleft()
                     worker.connection.send(items[worker.item])
@@ -115,15 +120,16 @@ def _receive(worker: _Worker[ItemT]) -> tuple[int | None, Any]:
     except (EOFError, OSError):
         worker.process.join()
         worker.connection.close()
-        exit_code = worker.process.exitcode or 0
-        if not worker.ready:
-            raise RenderError(
-                f"worker processes cannot start here (exit code {exit_code})",
-                remedy="Use one job. A script must call this under `if __name__ == '__main__':`.",
-            ) from None
-        return done, WorkerLost(exit_code)
+        return done, WorkerLost(worker.process.exitcode or 0)
     worker.ready = True
     return done, result
+
+
+def _cannot_start(lost: WorkerLost) -> RenderError:
+    return RenderError(
+        f"worker processes cannot start here (exit code {lost.exit_code})",
+        remedy="Use one job. A script must call this under `if __name__ == '__main__':`.",
+    )
 
 
 def _start(factory: Factory[SetupT, ItemT, ResultT], setup: SetupT) -> _Worker[ItemT]:

@@ -17,7 +17,7 @@ NASTY = """\
 engine: toy
 nodes:
   take: {type: input}
-  air: {type: paralinguistic, from: take, text: '<script>alert("x")</script> & [Sigh] ]]>'}
+  air: {type: paralinguistic, from: take, text: '<script>alert("x")</script> & [Sigh] -->'}
   idle: {type: style, from: air, value: child, bypass: true}
   blend: {type: mix, from: [take, idle]}
   out: {type: output, from: blend}
