@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from stepedit_fx.audio import Audio, Samples
-from stepedit_fx.engines.parametric.curves import smooth
+from stepedit_fx.engines.parametric.curves import at_samples, smooth
+from stepedit_fx.engines.parametric.formants import move_formants
 from stepedit_fx.engines.parametric.timbre import (
     Spectra,
-    change_timbre,
     to_samples,
     to_spectra,
     window_size,
@@ -53,12 +53,10 @@ def between(lower: Audio, upper: Audio, share: float) -> Audio:
     source_s, lower_s, upper_s = _knots(lower, upper)
     there_s = (1 - share) * lower_s + share * upper_s
     count = max(round(float(there_s[-1]) * lower.sample_rate), 1)
-    pitches = [_f0_there(a, s, there_s) for a, s in ((lower, lower_s), (upper, upper_s))]
-    apart_st = _apart_st(*pitches)
-    both_voiced = (pitches[0] > 0) & (pitches[1] > 0)
-    heard = np.where(both_voiced, pitches[0] * 2 ** (share * apart_st / 12), np.maximum(*pitches))
-    low = _moved(lower, lower_s, there_s, share * apart_st, heard, count)
-    high = _moved(upper, upper_s, there_s, (share - 1) * apart_st, heard, count)
+    f0_lower, f0_upper = (track_f0(side.mono(), side.sample_rate) for side in (lower, upper))
+    apart_st = _apart_st(_there(f0_lower, lower_s, there_s), _there(f0_upper, upper_s, there_s))
+    low = _moved(lower, lower_s, there_s, share * apart_st, f0_lower, count)
+    high = _moved(upper, upper_s, there_s, (share - 1) * apart_st, f0_upper, count)
     samples = _blended(low, high, share, lower.sample_rate)
     loudest = max(lower.peak, upper.peak)
     peak = float(np.abs(samples).max(initial=0.0))
@@ -90,9 +88,8 @@ def _knots(lower: Audio, upper: Audio) -> tuple[Floats, Floats, Floats]:
     return source_s, first, second
 
 
-def _f0_there(audio: Audio, here_s: Floats, there_s: Floats) -> Floats:
-    """An audio's f0 on the frames of the result, hertz, 0 where unvoiced."""
-    f0 = track_f0(audio.mono(), audio.sample_rate)
+def _there(f0: Floats, here_s: Floats, there_s: Floats) -> Floats:
+    """An f0 (frames,) on the frames of the result, hertz, 0 where unvoiced."""
     frames = int(np.ceil(there_s[-1] / FRAME_S)) + 1
     seconds = np.interp(np.arange(frames) * FRAME_S, there_s, here_s)
     found: Floats = f0[np.clip(np.rint(seconds / FRAME_S).astype(int), 0, len(f0) - 1)]
@@ -115,30 +112,33 @@ def _apart_st(lower: Floats, upper: Floats) -> Floats:
 
 
 def _moved(
-    audio: Audio, here_s: Floats, there_s: Floats, pitch_st: Floats, heard: Floats, count: int
+    audio: Audio, here_s: Floats, there_s: Floats, pitch_st: Floats, f0: Floats, count: int
 ) -> Samples:
     """An audio with its moments at other times and its pitch moved, (channels, count).
 
-    pitch_st, heard: per frame of the result: the move, and the pitch there after it.
+    pitch_st: the move, per frame of the result. f0: hertz, per frame of the audio.
     """
     rate = audio.sample_rate
     stretch = _stretch(audio.frames, here_s * rate, there_s * rate)
-    moves = bool(np.abs(pitch_st).max(initial=0.0) > LEAST_ST)
     margin = 2 * window(rate)
     ends = (margin, margin)
-    pitch_at = np.zeros(audio.frames + 2 * margin)
-    if moves:
-        seconds = np.interp(np.arange(audio.frames) / rate, here_s, there_s)
-        at = np.interp(seconds / FRAME_S, np.arange(len(pitch_st)), pitch_st)
-        pitch_at = np.pad(at, ends)
-    samples = np.pad(audio.samples, ((0, 0), ends))
-    stretch = np.pad(stretch, ends, constant_values=1.0)
-    out = change_pitch_and_time(samples, rate, pitch_at, stretch, margin, count)
-    if moves:  # it was moved by reading faster or slower, which took the formants along
-        back = {"formant_ln": -pitch_st * (np.log(2) / 12)}
-        clock_s = np.arange(count) / rate
-        return change_timbre(out, rate, clock_s, back, heard, np.random.default_rng(0))
-    return out
+    samples = audio.samples
+    pitch_at = np.zeros(audio.frames)
+    if np.abs(pitch_st).max(initial=0.0) > LEAST_ST:
+        frames_s = np.arange(len(f0)) * FRAME_S
+        frame = np.interp(frames_s, here_s, there_s) / FRAME_S
+        move = np.interp(frame, np.arange(len(pitch_st)), pitch_st)
+        clock_s = np.arange(audio.frames) / rate
+        samples = move_formants(samples, rate, clock_s, np.zeros(len(f0)), move, f0)
+        pitch_at = at_samples(move, 0, audio.frames, rate)
+    return change_pitch_and_time(
+        np.pad(samples, ((0, 0), ends)),
+        rate,
+        np.pad(pitch_at, ends),
+        np.pad(stretch, ends, constant_values=1.0),
+        margin,
+        count,
+    )
 
 
 def _stretch(frames: int, here: Floats, there: Floats) -> Floats:

@@ -40,10 +40,11 @@ def limited(curves: Mapping[str, Curve], name: str, frames: int) -> Curve:
     return np.clip(curves[name], low, high)
 
 
-def at_samples(curve: Curve, first: int, end: int, rate: int) -> NDArray[np.float64]:
+def at_samples(curve: NDArray[np.floating], first: int, end: int, rate: int) -> NDArray[np.float64]:
     """The curve's values at samples first..end of the source, ends held, (end - first,)."""
     frame = np.arange(first, end) / (rate * FRAME_S)
-    return np.interp(frame, np.arange(len(curve)), curve)
+    values: NDArray[np.float64] = np.interp(frame, np.arange(len(curve)), curve)
+    return values
 
 
 def smooth(curve: NDArray[np.floating], frames: int) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from stepedit_fx.errors import TagError
 from stepedit_fx.speech import Edit, Speech
 
 # Raised whenever the same source and edits would give other samples.
-CODE_VERSION = 5
+CODE_VERSION = 6
 SOUNDS = (  # made by sounds.py
     "Breathing",
     "Confirmation-en",

@@ -1,6 +1,6 @@
 """From control curves to sound: each piece of the source once, and no piece that nothing changed.
 
-Order: denoise, time and pitch, spectrum, irregularity, level; then the sounds. What comes after
+Order: denoise, formants, time and pitch, spectrum, irregularity, level; then the sounds. What comes after
 time reads the curves through a clock: for each sample, the second of the source that it comes from.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from stepedit_fx.audio import Samples
 from stepedit_fx.engines.parametric.analysis import Analysis
 from stepedit_fx.engines.parametric.curves import Curve, at_samples, limited
+from stepedit_fx.engines.parametric.formants import move_formants
 from stepedit_fx.engines.parametric.irregularity import NEEDS_IRREGULARITY, make_irregular
 from stepedit_fx.engines.parametric.layout import Piece, is_still, stretch_of, total_length
 from stepedit_fx.engines.parametric.timbre import (
@@ -92,8 +93,25 @@ class Renderer:
         clean = denoise(wide, rate, clock_s, self.curves["denoise"], self.noise)
         return clean[:, context : context + end - first]
 
+    def _formed(self, first: int, end: int, pitch_st: Curve | None) -> Samples:
+        """Clean samples first..end, formants where they will be as asked once pitch is moved."""
+        asked = self._used(("formant_ln",), first, end).get("formant_ln")
+        if asked is None and pitch_st is None:
+            return self._clean(first, end)
+        none = np.zeros(self.analysis.frames, np.float32)
+        context, rate = self._context, self.analysis.rate
+        moved = move_formants(
+            self._clean(first - context, end + context),
+            rate,
+            np.arange(first - context, end + context) / rate,
+            none if asked is None else asked,
+            none if pitch_st is None else pitch_st,
+            self.analysis.f0,
+        )
+        return moved[:, context : context + end - first]
+
     def _coloured(self, samples: Samples, clock_s: Floats, pitch_st: Curve | None) -> Samples:
-        """Samples after everything but time and pitch; pitch_st is what was done to the pitch."""
+        """Samples after what follows time and pitch; pitch_st is what was done to the pitch."""
         rate, span = self.analysis.rate, (clock_s[0], clock_s[-1])
         first, end = (int(s * rate) for s in span)
         rng = np.random.default_rng([self.seed, max(first, 0)])
@@ -101,9 +119,6 @@ class Renderer:
         heard = self.analysis.f0
         if pitch_st is not None:
             heard = heard * 2 ** (pitch_st / 12)
-            # The pitch was moved by reading faster or slower, which took the formants along.
-            back = -pitch_st * np.float32(np.log(2) / 12)
-            spectral["formant_ln"] = spectral.get("formant_ln", np.float32(0)) + back
         if spectral:
             samples = change_timbre(samples, rate, clock_s, spectral, heard, rng)
         if irregular := self._used(NEEDS_IRREGULARITY, first, end):
@@ -117,10 +132,12 @@ class Renderer:
         """Source samples first..end with time and pitch as they were."""
         asked = (*NEEDS_SPECTRA, *NEEDS_IRREGULARITY, "gain_db")
         if not self._used(asked, first, end):
-            return self._clean(first, end)
+            return self._formed(first, end, None)
         context = self._context
         clock_s = np.arange(first - context, end + context) / self.analysis.rate
-        body = self._coloured(self._clean(first - context, end + context), clock_s, None)
+        body = self._coloured(
+            self._formed(first - context, end + context, None), clock_s, None
+        )
         return body[:, context : context + end - first]
 
     def _speech(self, piece: Piece, half: int) -> Samples:
@@ -141,7 +158,7 @@ class Renderer:
         # One context more on each side than is wanted: the spectra settle in it.
         length = piece.length + 2 * context
         body = change_pitch_and_time(
-            self._clean(first, end), rate, pitch_at, stretch, context, length
+            self._formed(first, end, pitch), rate, pitch_at, stretch, context, length
         )
         place = np.concatenate([[0.0], np.cumsum(stretch)[:-1]]) - context
         clock_s = (first + np.interp(np.arange(length), place, np.arange(len(place)))) / rate

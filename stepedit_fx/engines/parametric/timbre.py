@@ -1,8 +1,9 @@
 """Changes of spectrum: one pass over short-time spectra does them all.
 
-Formants, whisper, breath and the two shelves are gains per window and bin (and noise under the
-window's own envelope), so they cost one Fourier transform there and one back. Denoise is a pass
-of its own, before time and pitch move: it needs the background as it was recorded.
+Whisper, breath and the two shelves are gains per window and bin (and noise under the window's own
+envelope), so they cost one Fourier transform there and one back. Denoise is a pass of its own,
+before time and pitch move: it needs the background as it was recorded. So are formants, which
+have a module of their own.
 """
 
 from __future__ import annotations
@@ -21,14 +22,12 @@ from stepedit_fx.measures import FRAME_S
 Spectra = NDArray[np.complex64]  # (channels, windows, bins)
 Floats = NDArray[np.floating[Any]]  # mostly (windows, bins)
 
-NEEDS_SPECTRA = ("formant_ln", "whisper", "breath", "high_db", "low_db")
+NEEDS_SPECTRA = ("whisper", "breath", "high_db", "low_db")
 WINDOW_S = 0.04  # two or three periods of a low voice, short enough for plosives
 OVERLAP = 4
-MAX_FORMANT_GAIN_DB = 18.0
 MAX_NOISE_BLOCKS = 40  # of 64 windows: about a minute says what the background is
 SILENT_POWER = 1e-9  # of a window's spectrum in all: less is a gate or an edit, not a room
 DENOISE_FLOOR_DB = -18.0  # what stays of the background masks the musical noise
-ENVELOPE_QUEFRENCY_S = 0.0028  # formants wider than about 350 Hz count as envelope
 # Under noise formants are wider (the glottis is open); narrow ones would ring like a voice.
 NOISE_QUEFRENCY_S = 0.0018
 NOISE_BAND_HZ = 1000.0
@@ -92,7 +91,7 @@ def _background(parts: Sequence[Samples], size: int) -> Floats:
     block = 64 * size
     blocks = [part[:, at : at + block] for part in parts for at in range(0, part.shape[1], block)]
     for part in blocks[:: 1 + len(blocks) // MAX_NOISE_BLOCKS]:
-        power = _power(to_spectra(part, size))[2:-3]  # whole windows only
+        power = mean_power(to_spectra(part, size))[2:-3]  # whole windows only
         found.append(power[power.sum(axis=1) > SILENT_POWER])
     return np.concatenate(found)
 
@@ -103,7 +102,7 @@ def _energy(spectra: Spectra) -> Floats:
     return out
 
 
-def _power(spectra: Spectra) -> Floats:
+def mean_power(spectra: Spectra) -> Floats:
     """Mean power over channels, (windows, bins)."""
     out: Floats = (spectra.real**2 + spectra.imag**2).mean(axis=0)
     return out
@@ -117,10 +116,10 @@ def denoise(samples: Samples, rate: int, clock_s: Floats, amount: Floats, noise:
     """
     size = window_size(rate)
     spectra = to_spectra(samples, size)
-    frame = _window_frames(clock_s, spectra.shape[1], size)
+    frame = window_frames(clock_s, spectra.shape[1], size)
     share = np.interp(frame, np.arange(len(amount)), amount)[:, None]
     return to_samples(
-        spectra * _denoise_gains(_power(spectra), noise, share), size, samples.shape[1]
+        spectra * _denoise_gains(mean_power(spectra), noise, share), size, samples.shape[1]
     )
 
 
@@ -132,7 +131,7 @@ def change_timbre(
     f0: Floats,
     rng: np.random.Generator,
 ) -> Samples:
-    """Formants, whisper, breath and shelves on samples (channels, frames).
+    """Whisper, breath and shelves on samples (channels, frames).
 
     clock_s: the source's second of each sample. curves: those of NEEDS_SPECTRA that ask for
     something, per 10 ms frame of the source. f0: hertz as heard, per frame, 0 unvoiced.
@@ -140,11 +139,11 @@ def change_timbre(
     size = window_size(rate)
     spectra = to_spectra(samples, size)
     windows = spectra.shape[1]
-    frame = _window_frames(clock_s, windows, size)
+    frame = window_frames(clock_s, windows, size)
     grid = np.arange(len(f0))
     at = {name: np.interp(frame, grid, curve)[:, None] for name, curve in curves.items()}
     hz = np.fft.rfftfreq(size, 1 / rate)
-    if {"formant_ln", "whisper", "breath"} & at.keys():
+    if {"whisper", "breath"} & at.keys():
         f0_at = np.interp(frame, grid, bridged(f0))
         voiced = (f0 > 0).astype(float)
         # A window that touches voicing holds some of it: whisper must reach it. Breath must not
@@ -152,7 +151,7 @@ def change_timbre(
         for name, spread in (("whisper", maximum_filter1d), ("breath", minimum_filter1d)):
             if name in at:
                 at[name] = at[name] * np.interp(frame, grid, spread(voiced, 5))[:, None]
-        spectra = _reshape_voice(spectra, rate, at, f0_at, hz, rng)
+        spectra = _with_noise(spectra, rate, at, f0_at, hz, rng)
     shelves: Floats = np.zeros((windows, 1))
     if "high_db" in at:
         # A boost eases off by half where sibilants lie, or they would hiss.
@@ -165,7 +164,7 @@ def change_timbre(
     return to_samples(spectra, size, samples.shape[1])
 
 
-def _window_frames(clock_s: Floats, windows: int, size: int) -> Floats:
+def window_frames(clock_s: Floats, windows: int, size: int) -> Floats:
     """The source's 10 ms frame, as a fraction, under the centre of each window."""
     centre = np.minimum(np.arange(windows) * (size // OVERLAP), len(clock_s) - 1)
     return np.asarray(clock_s[centre] / FRAME_S)
@@ -187,7 +186,7 @@ def _step(hz: Floats, start: float, end: float) -> Floats:
     return out
 
 
-def _reshape_voice(
+def _with_noise(
     spectra: Spectra,
     rate: int,
     at: Mapping[str, Floats],
@@ -195,21 +194,11 @@ def _reshape_voice(
     hz: Floats,
     rng: np.random.Generator,
 ) -> Spectra:
-    """Formants moved; voicing swapped for, or mixed with, noise under the same envelope."""
-    power = _power(spectra)
-    if "formant_ln" in at:
-        envelope = _log_envelope(power, rate, f0, ENVELOPE_QUEFRENCY_S)
-        moved = _warp(envelope, np.exp(-at["formant_ln"]))
-        limit = MAX_FORMANT_GAIN_DB * np.log(10) / 20
-        gain = np.exp(np.clip(moved - envelope, -limit, limit))
-        gain *= _keep_energy(power, gain)
-        spectra = spectra * gain.astype(np.float32)
-        power = _power(spectra)
-    if not {"whisper", "breath"} & at.keys():
-        return spectra
+    """Voicing swapped for, or mixed with, noise under the same envelope."""
+    power = mean_power(spectra)
     # The envelope gives the noise its formants, the power around each bin its level: a smooth
     # envelope alone misses strong harmonics and overshoots beside cliffs.
-    shape = np.exp(_log_envelope(power, rate, f0, NOISE_QUEFRENCY_S))
+    shape = np.exp(_wide_envelope(power, rate, f0))
     width = 2 * round(NOISE_BAND_HZ / 2 / hz[1]) + 1
     wanted, given = (uniform_filter1d(p, width, axis=1) for p in (power, shape**2))
     noise = shape * np.sqrt(wanted / np.maximum(given, 1e-20)) * _noise(spectra, rng)
@@ -226,11 +215,11 @@ def _reshape_voice(
     return spectra.astype(np.complex64)
 
 
-def _log_envelope(power: Floats, rate: int, f0: Floats, longest_s: float) -> Floats:
+def _wide_envelope(power: Floats, rate: int, f0: Floats) -> Floats:
     """Natural-log magnitude envelope by cepstral smoothing below the pitch period."""
     cepstrum = fft.irfft(0.5 * np.log(np.maximum(power, np.float32(1e-14))), axis=1)
-    cutoff_s = np.minimum(longest_s, 0.7 / np.maximum(f0, 50.0))[:, None]
-    kept = int(longest_s * rate) + 1
+    cutoff_s = np.minimum(NOISE_QUEFRENCY_S, 0.7 / np.maximum(f0, 50.0))[:, None]
+    kept = int(NOISE_QUEFRENCY_S * rate) + 1
     share = np.clip(np.arange(kept) / rate / cutoff_s, 0, 1)
     # A cepstrum is symmetric: one half does, with all but its first value counted twice.
     lifter = (1 + np.cos(np.pi * share)).astype(np.float32)
@@ -239,23 +228,6 @@ def _log_envelope(power: Floats, rate: int, f0: Floats, longest_s: float) -> Flo
     half[:, :kept] = cepstrum[:, :kept] * lifter
     smooth: Floats = fft.rfft(half, axis=1).real
     return smooth
-
-
-def _warp(envelope: Floats, ratio: Floats) -> Floats:
-    """Each row read at bin * ratio: a ratio below 1 moves formants up."""
-    bins = envelope.shape[1]
-    place = np.clip(np.arange(bins) * ratio, 0, bins - 1.001)
-    low = place.astype(np.int64)
-    part = place - low
-    below = np.take_along_axis(envelope, low, axis=1)
-    above = np.take_along_axis(envelope, low + 1, axis=1)
-    return below + part * (above - below)
-
-
-def _keep_energy(power: Floats, gain: Floats) -> Floats:
-    before, after = power.sum(1), (power * gain**2).sum(1)
-    out: Floats = np.sqrt(before / np.maximum(after, 1e-20))[:, None]
-    return out
 
 
 def _noise(spectra: Spectra, rng: np.random.Generator) -> Spectra:
