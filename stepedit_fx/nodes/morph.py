@@ -122,23 +122,16 @@ def _moved(
     stretch = _stretch(audio.frames, here_s * rate, there_s * rate)
     margin = 2 * window(rate)
     ends = (margin, margin)
-    samples = audio.samples
-    pitch_at = np.zeros(audio.frames)
+    samples = np.pad(audio.samples, ((0, 0), ends))
+    pitch_at = np.zeros(samples.shape[1])
     if np.abs(pitch_st).max(initial=0.0) > LEAST_ST:
-        frames_s = np.arange(len(f0)) * FRAME_S
-        frame = np.interp(frames_s, here_s, there_s) / FRAME_S
+        frame = np.interp(np.arange(len(f0)) * FRAME_S, here_s, there_s) / FRAME_S
         move = np.interp(frame, np.arange(len(pitch_st)), pitch_st)
-        clock_s = np.arange(audio.frames) / rate
+        pitch_at = at_samples(move, -margin, audio.frames + margin, rate)
+        clock_s = np.arange(-margin, audio.frames + margin) / rate
         samples = move_formants(samples, rate, clock_s, np.zeros(len(f0)), move, f0)
-        pitch_at = at_samples(move, 0, audio.frames, rate)
-    return change_pitch_and_time(
-        np.pad(samples, ((0, 0), ends)),
-        rate,
-        np.pad(pitch_at, ends),
-        np.pad(stretch, ends, constant_values=1.0),
-        margin,
-        count,
-    )
+    stretch = np.pad(stretch, ends, constant_values=1.0)
+    return change_pitch_and_time(samples, rate, pitch_at, stretch, margin, count)
 
 
 def _stretch(frames: int, here: Floats, there: Floats) -> Floats:

@@ -1,0 +1,137 @@
+"""Formants stay where they are when pitch moves, and move when they are asked to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stepedit_fx.audio import Samples
+from stepedit_fx.engines.parametric.formants import log_envelope, move_formants
+from stepedit_fx.engines.parametric.timbre import mean_power, to_spectra, window_size
+from stepedit_fx.stretch import change_pitch_and_time
+
+RATE = 16_000
+FRAMES = RATE
+GRID = np.arange(FRAMES // 160 + 1)
+CLOCK_S = np.arange(FRAMES) / RATE
+FORMANTS_HZ = (700.0, 1200.0, 2600.0, 3600.0, 4500.0, 5500.0, 6500.0, 7500.0)
+WIDTHS_HZ = (90.0, 110.0, 160.0, 220.0, 250.0, 300.0, 350.0, 400.0)
+HEARD_HZ = (250.0, 4000.0)
+DB = 20 / np.log(10)
+
+
+def shape_db(hz: NDArray[np.floating], ratio: float = 1.0) -> NDArray[np.float64]:
+    """The vowel's envelope, its formants moved by a ratio."""
+    s = 2j * np.pi * hz
+    out = np.ones(len(hz), complex)
+    for formant, width in zip(FORMANTS_HZ, WIDTHS_HZ, strict=True):
+        pole = np.pi * width - 2j * np.pi * formant * ratio
+        out = out * np.abs(pole) ** 2 / ((s + pole) * (s + np.conj(pole)))
+    return 20 * np.log10(np.abs(out))
+
+
+def vowel(f0: float) -> Samples:
+    """A second of it at a steady pitch, (1, frames)."""
+    hz = np.arange(1, int(7500 / f0) + 1) * f0
+    level = 10 ** (shape_db(hz) / 20)
+    phase = np.random.default_rng(0).uniform(0, 2 * np.pi, len(hz))
+    waves = level[:, None] * np.sin(2 * np.pi * hz[:, None] * CLOCK_S + phase[:, None])
+    sound = waves.sum(axis=0)
+    return np.asarray(0.1 * sound / sound.std(), np.float32)[None]
+
+
+def envelope_db(samples: Samples, f0: float) -> tuple[NDArray, NDArray]:
+    """What is heard of a sound's middle, and at which hertz."""
+    size = window_size(RATE)
+    power = mean_power(to_spectra(samples, size))[8:-8]
+    hz = np.fft.rfftfreq(size, 1 / RATE)
+    heard = (hz > HEARD_HZ[0]) & (hz < HEARD_HZ[1])
+    found = log_envelope(power, RATE, np.full(len(power), f0)).mean(axis=0)
+    return DB * found[heard], hz[heard]
+
+
+def off_db(samples: Samples, f0: float, ratio: float) -> float:
+    """How far the envelope is from the vowel's with formants at this ratio, level aside."""
+    found, hz = envelope_db(samples, f0)
+    off = found - shape_db(hz, ratio)
+    return float(np.abs(off - np.median(off)).mean())
+
+
+def moved(f0: float, pitch_st: float, ratio: float) -> Samples:
+    """The vowel with its pitch moved and its formants as asked."""
+    frames = len(GRID)
+    ready = move_formants(
+        vowel(f0),
+        RATE,
+        CLOCK_S,
+        np.full(frames, np.log(ratio)),
+        np.full(frames, pitch_st),
+        np.full(frames, f0),
+    )
+    return change_pitch_and_time(
+        ready, RATE, np.full(FRAMES, pitch_st), np.ones(FRAMES), 0, FRAMES
+    )
+
+
+@pytest.mark.parametrize("f0", [90.0, 150.0, 220.0, 290.0])
+def test_the_envelope_is_the_mouth_and_not_the_pitch(f0: float) -> None:
+    """An envelope that follows single harmonics would move them about with the formants."""
+    assert off_db(vowel(f0), f0, 1.0) < 1.6
+
+
+@pytest.mark.parametrize("pitch_st", [-5.0, -2.0, 3.0, 6.0])
+@pytest.mark.parametrize("f0", [110.0, 210.0])
+def test_formants_stay_when_pitch_moves(f0: float, pitch_st: float) -> None:
+    """A raised voice with raised formants sounds like a chipmunk."""
+    heard_f0 = f0 * 2 ** (pitch_st / 12)
+    stayed = off_db(moved(f0, pitch_st, 1.0), heard_f0, 1.0)
+    went_along = off_db(moved(f0, pitch_st, 2 ** (pitch_st / 12)), heard_f0, 1.0)
+    assert stayed < 1.6
+    assert stayed < 0.5 * went_along
+
+
+@pytest.mark.parametrize("ratio", [0.9, 1.1, 1.2])
+@pytest.mark.parametrize("pitch_st", [0.0, 4.0])
+def test_formants_go_where_they_are_asked(pitch_st: float, ratio: float) -> None:
+    """A child's tract, whatever is done to the pitch beside it."""
+    out = moved(160.0, pitch_st, ratio)
+    heard_f0 = 160.0 * 2 ** (pitch_st / 12)
+    asked, stayed = (off_db(out, heard_f0, where) for where in (ratio, 1.0))
+    assert asked < 1.6
+    assert asked < 0.5 * stayed
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.floats(-0.45, 0.45),
+    st.sampled_from([85.0, 160.0, 340.0, 0.0]),
+    st.sampled_from([8000, 16_000, 44_100]),
+)
+def test_level_and_length_stay(formant_ln: float, f0: float, rate: int) -> None:
+    """Whatever is asked of whatever sound: as loud as before, and nothing that is no number."""
+    source = np.random.default_rng(1).standard_normal((2, rate // 2)).astype(np.float32) / 10
+    source[:, : rate // 8] = 0.0
+    frames = 51
+    out = move_formants(
+        source,
+        rate,
+        np.arange(rate // 2) / rate,
+        np.full(frames, formant_ln),
+        np.zeros(frames),
+        np.full(frames, f0),
+    )
+    assert out.shape == source.shape
+    assert np.isfinite(out).all()
+    change_db = 10 * np.log10(np.square(out).mean() / np.square(source).mean())
+    assert abs(change_db) < 0.7
+
+
+def test_nothing_asked_is_nothing_done() -> None:
+    """Both at rest: the pass is clean, but for the ends, where spectra settle."""
+    rest = np.zeros(len(GRID))
+    out = move_formants(vowel(200.0), RATE, CLOCK_S, rest, rest, np.full(len(GRID), 200.0))
+    settled = slice(window_size(RATE), -window_size(RATE))
+    assert np.abs(out - vowel(200.0))[:, settled].max() < 1e-5
