@@ -3,7 +3,7 @@
 R3 can move pitch as well, but with a pitch that varies it takes new values late, and now and
 then puts a click into its output (docs/parametric.md). So R3 only stretches, by time ratio times
 pitch ratio, and reading its output faster or slower gives the pitch, exact to the sample.
-Formants move with it; the timbre stage puts them back.
+Formants move with it; whoever wants them kept moves them the other way first.
 
 R3 hops by whole samples: asked for 1.12 it gives 255/228, and after six seconds it is 9 ms off.
 It also takes a new ratio at most once in 1024 samples, for what went in half a window before

@@ -37,6 +37,15 @@ def stillborn(setup: None) -> Callable[[int, Cancel], int]:
     os._exit(7)
 
 
+def first_stillborn(folder: str) -> Callable[[int, Cancel], int]:
+    try:
+        Path(folder, "born").touch(exist_ok=False)
+    except FileExistsError:
+        return lambda item, cancelled: item
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed")
+
+
 def sleeper(folder: str) -> Callable[[int, Cancel], int]:
     def do(item: int, cancelled: Cancel) -> int:
         half = Path(folder, f"{item}.half")
@@ -76,6 +85,14 @@ def test_workers_that_cannot_start_are_an_error_and_no_endless_loop() -> None:
     with pytest.raises(RenderError, match="__main__"):
         list(spread(stillborn, None, range(3), jobs=2, started=lambda i: None, cancelled=never))
     assert not active_children()
+
+
+def test_a_worker_killed_before_its_first_item_costs_nothing(tmp_path: Path) -> None:
+    """Where memory ends while workers start, the others do all of it."""
+    done = spread(
+        first_stillborn, str(tmp_path), range(3), jobs=2, started=lambda _: None, cancelled=never
+    )
+    assert sorted(done) == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_stopping_cleans_up_and_leaves_no_process(tmp_path: Path) -> None:

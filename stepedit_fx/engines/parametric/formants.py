@@ -2,8 +2,8 @@
 
 Pitch is moved by reading faster or slower, which takes the formants along; so they are put where
 that will bring them home. A gain after it would be told from harmonics that are further apart,
-and would bring out what the stretcher left between them: at +5 semitones a listening machine then
-misses twice as many words (docs/parametric.md).
+and would bring out what the stretcher left between them: at +5 semitones a machine that listens
+then takes twice as many words wrongly (docs/parametric.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From control curves to sound: each piece of the source once, and no piece that nothing changed.
 
-Order: denoise, formants, time and pitch, spectrum, irregularity, level; then the sounds. What comes after
-time reads the curves through a clock: for each sample, the second of the source that it comes from.
+Order: denoise, formants, time and pitch, spectrum, irregularity, level; then the sounds. What comes
+after time reads the curves through a clock: for each sample, its second of the source.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ class Renderer:
             return self._formed(first, end, None)
         context = self._context
         clock_s = np.arange(first - context, end + context) / self.analysis.rate
-        body = self._coloured(
-            self._formed(first - context, end + context, None), clock_s, None
-        )
+        body = self._coloured(self._formed(first - context, end + context, None), clock_s, None)
         return body[:, context : context + end - first]
 
     def _speech(self, piece: Piece, half: int) -> Samples:

@@ -71,9 +71,7 @@ def moved(f0: float, pitch_st: float, ratio: float) -> Samples:
         np.full(frames, pitch_st),
         np.full(frames, f0),
     )
-    return change_pitch_and_time(
-        ready, RATE, np.full(FRAMES, pitch_st), np.ones(FRAMES), 0, FRAMES
-    )
+    return change_pitch_and_time(ready, RATE, np.full(FRAMES, pitch_st), np.ones(FRAMES), 0, FRAMES)
 
 
 @pytest.mark.parametrize("f0", [90.0, 150.0, 220.0, 290.0])
