@@ -160,6 +160,7 @@ def _functions() -> Sequence[tuple[Any, str, str]]:
         (analysis, "find_pauses", "pauses"),
         (render, "noise_spectrum", "denoise"),
         (render, "denoise", "denoise"),
+        (render, "move_formants", "formants"),
         (pedalboard, "time_stretch", "time-stretch"),
         (render, "change_pitch_and_time", "pitch"),
         (render, "change_timbre", "spectrum"),

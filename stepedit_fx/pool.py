@@ -60,7 +60,7 @@ def spread(
 
     One job runs in this very process. Close the iterator (contextlib.closing) to stop early: the
     workers are gone when it returns. Raises Cancelled when cancelled() says so, RenderError when
-    as many workers as there are jobs die before they get ready.
+    no worker is left and as many as there are jobs died before they got ready.
     """
     if jobs <= 1:
         yield from _in_this_process(factory, setup, items, started, cancelled)
@@ -80,7 +80,7 @@ def spread(
                     workers.remove(worker)
                     stillborn += not worker.ready
                     # Replaced, unless it looks as if none will ever get ready.
-                    if stillborn < jobs and len(waiting) > len(workers):
+                    if (worker.ready or stillborn < jobs) and len(waiting) > len(workers):
                         workers.append(_start(factory, setup))
                     elif waiting and not workers:
                         raise _cannot_start(result)

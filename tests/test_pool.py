@@ -37,13 +37,16 @@ def stillborn(setup: None) -> Callable[[int, Cancel], int]:
     os._exit(7)
 
 
-def first_stillborn(folder: str) -> Callable[[int, Cancel], int]:
-    try:
-        Path(folder, "born").touch(exist_ok=False)
-    except FileExistsError:
-        return lambda item, cancelled: item
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("killed")
+def killer_at_birth(setup: tuple[str, int]) -> Callable[[int, Cancel], int]:
+    """The first so many workers are killed before they are ready; then, one by item 2."""
+    folder, count = setup
+    for number in range(count):
+        try:
+            Path(folder, str(number)).touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        os.kill(os.getpid(), signal.SIGKILL)
+    return killer(2)
 
 
 def sleeper(folder: str) -> Callable[[int, Cancel], int]:
@@ -87,12 +90,13 @@ def test_workers_that_cannot_start_are_an_error_and_no_endless_loop() -> None:
     assert not active_children()
 
 
-def test_a_worker_killed_before_its_first_item_costs_nothing(tmp_path: Path) -> None:
-    """Where memory ends while workers start, the others do all of it."""
-    done = spread(
-        first_stillborn, str(tmp_path), range(3), jobs=2, started=lambda _: None, cancelled=never
-    )
-    assert sorted(done) == [(0, 0), (1, 1), (2, 2)]
+@pytest.mark.parametrize("count", [1, 2])
+def test_workers_killed_before_their_first_item_cost_nothing(tmp_path: Path, count: int) -> None:
+    """Where memory ends while workers start, the others do all, and one they lose is replaced."""
+    setup = (str(tmp_path), count)
+    done = spread(killer_at_birth, setup, range(5), jobs=2, started=lambda _: None, cancelled=never)
+    lost = WorkerLost(-signal.SIGKILL)
+    assert dict(done) == {0: 0, 1: 1, 2: lost, 3: 3, 4: 4}
 
 
 def test_stopping_cleans_up_and_leaves_no_process(tmp_path: Path) -> None:

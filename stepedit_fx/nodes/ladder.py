@@ -92,6 +92,7 @@ class Ladder(Node):
     """Render an edit at levels 0 (the source) to N once, and choose between them by a fader."""
 
     kind = "ladder"
+    code_version = 2
     takes = Audio
     gives = Audio
     cost_s = 0.05

@@ -23,6 +23,7 @@ from stepedit_fx.engines.parametric.timbre import (
 )
 
 MAX_GAIN_DB = 18.0
+MAX_MADE_UP = 2.0  # for what is lost; more would bring out the room where a whine is all of it
 LEAST_HZ = 50.0
 # CheapTrick's q1, from Morise 2015, "CheapTrick, a spectral envelope estimator": what smoothing
 # by a pitch takes off the envelope's peaks comes back.
@@ -57,7 +58,7 @@ def move_formants(
     # Energy stays, in what will be heard: what reading lifts over Nyquist is lost.
     lost = np.arange(power.shape[1]) * np.exp(pitch_ln) > power.shape[1] - 1
     kept = np.where(lost, 0.0, power * gain**2).sum(axis=1)
-    gain *= np.sqrt(power.sum(axis=1) / np.maximum(kept, 1e-20))[:, None]
+    gain *= np.minimum(np.sqrt(power.sum(axis=1) / np.maximum(kept, 1e-20)), MAX_MADE_UP)[:, None]
     return to_samples(spectra * gain.astype(np.float32), size, samples.shape[1])
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
-from stepedit_fx.audio import Samples
+from stepedit_fx.audio import Audio, Samples
+from stepedit_fx.engines.parametric.engine import ParametricEngine
 from stepedit_fx.engines.parametric.formants import log_envelope, move_formants
 from stepedit_fx.engines.parametric.timbre import mean_power, to_spectra, window_size
+from stepedit_fx.nodes.morph import between
 from stepedit_fx.stretch import change_pitch_and_time
 
 RATE = 16_000
@@ -102,15 +107,39 @@ def test_formants_go_where_they_are_asked(pitch_st: float, ratio: float) -> None
     assert asked < 0.5 * stayed
 
 
+@pytest.mark.parametrize(("pitch_st", "ratio"), [(4.0, 1.0), (-4.0, 1.0), (0.0, 1.15)])
+def test_the_engine_does_so(pitch_st: float, ratio: float) -> None:
+    """From the curves of a take to its sound."""
+    engine = ParametricEngine()
+    take = engine.encode([Audio(vowel(210.0), RATE)])[0]
+    frames = len(take.voice.arrays["f0"])
+    curves = {"pitch_st": pitch_st, "formant_ln": np.log(ratio)}
+    codes = {name: np.full(frames, by, np.float32) for name, by in curves.items()}
+    out = engine.decode([replace(take, codes={**codes, "seed": np.array([1])})])[0]
+    assert off_db(out.samples, 210.0 * 2 ** (pitch_st / 12), ratio) < 1.8
+
+
+def test_between_two_pitches_the_mouth_is_the_same() -> None:
+    """A fader between a raised voice and its source must not pass through other vowels."""
+    low, high = 140.0, 190.0
+    out = between(Audio(vowel(low), RATE), Audio(vowel(high), RATE), 0.5)
+    assert off_db(out.samples, (low * high) ** 0.5, 1.0) < 1.5
+    start, middle = (np.square(out.samples[:, a : a + 800]).mean() for a in (0, FRAMES // 2))
+    assert abs(10 * np.log10(start / middle)) < 2  # the ends are as loud as the rest
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     st.floats(-0.45, 0.45),
     st.sampled_from([85.0, 160.0, 340.0, 0.0]),
     st.sampled_from([8000, 16_000, 44_100]),
 )
+@example(0.45, 160.0, 16_000)
+@example(-0.45, 160.0, 16_000)
 def test_level_and_length_stay(formant_ln: float, f0: float, rate: int) -> None:
     """Whatever is asked of whatever sound: as loud as before, and nothing that is no number."""
-    source = np.random.default_rng(1).standard_normal((2, rate // 2)).astype(np.float32) / 10
+    white = np.random.default_rng(1).standard_normal((2, rate // 2))
+    source = lfilter([0.02], [1, -0.97], white, axis=1).astype(np.float32)
     source[:, : rate // 8] = 0.0
     frames = 51
     out = move_formants(
@@ -125,6 +154,29 @@ def test_level_and_length_stay(formant_ln: float, f0: float, rate: int) -> None:
     assert np.isfinite(out).all()
     change_db = 10 * np.log10(np.square(out).mean() / np.square(source).mean())
     assert abs(change_db) < 0.7
+
+
+def test_what_is_lost_over_nyquist_is_made_up_for_and_no_more() -> None:
+    """An s of a raised voice stays an s; a whine in the room does not bring the room up."""
+    noise = np.random.default_rng(2).standard_normal((1, FRAMES))
+    above = np.fft.rfftfreq(FRAMES, 1 / RATE) > 6500
+    hiss = np.fft.irfft(np.fft.rfft(noise) * np.where(above, 1.0, 0.1), FRAMES)
+    whine = 1e-3 * noise + 0.1 * np.sin(2 * np.pi * 7600 * CLOCK_S)
+    levels = []
+    for sound in (hiss, whine):
+        ready = move_formants(
+            sound.astype(np.float32),
+            RATE,
+            CLOCK_S,
+            np.zeros(len(GRID)),
+            np.full(len(GRID), 5.0),
+            np.zeros(len(GRID)),
+        )
+        kept = np.fft.rfftfreq(FRAMES, 1 / RATE) < 5500
+        change = [np.square(np.abs(np.fft.rfft(x)[:, kept])).sum() for x in (ready, sound)]
+        levels.append(10 * np.log10(change[0] / change[1]))
+    assert levels[0] > 10.0
+    assert levels[1] < 10.0
 
 
 def test_nothing_asked_is_nothing_done() -> None:
