@@ -31,7 +31,8 @@ demo-step-audio: $(VENV)/dev.done
 	  --engine step-audio
 
 test: $(VENV)/dev.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check .

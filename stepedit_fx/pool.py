@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from stepedit_fx.errors import Cancelled, RenderError
+from stepedit_fx.interrupts import keep_interrupts
 
 SetupT = TypeVar("SetupT")
 ItemT = TypeVar("ItemT")
@@ -176,7 +176,9 @@ def _serve(connection: Connection, factory: Factory[SetupT, ItemT, ResultT], set
     """A worker's life: say "ready", then do items until the parent closes the pipe."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-        signal.signal(signal.SIGTERM, _interrupt)
+        # As Ctrl-C is, so that half-written files are taken away on the way out.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        keep_interrupts()
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         do = factory(setup)
@@ -188,7 +190,3 @@ def _serve(connection: Connection, factory: Factory[SetupT, ItemT, ResultT], set
         return  # the parent closed the pipe
     except (KeyboardInterrupt, Cancelled):
         os._exit(1)  # at once: a normal exit would wait for threads that cannot be stopped
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # so that half-written files are taken away on the way out

@@ -21,6 +21,7 @@ FLOORS = {
     "tags": 0,
     "atomic": 0,
     "warned": 0,
+    "interrupts": 0,
     "files": 1,
     "inspection": 1,
     "loudness": 1,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import closing
 from multiprocessing import active_children
@@ -115,6 +116,36 @@ def test_stopping_cleans_up_and_leaves_no_process(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 30
     assert not active_children()
     assert {path.name for path in tmp_path.iterdir()} == {"0.tidied", "1.tidied"}
+
+
+def deaf_for_a_moment(folder: str) -> Callable[[int, Cancel], int]:
+    """Its end is asked for while a weak reference dies, where Python loses an interrupt."""
+
+    class Dying:
+        pass
+
+    def do(item: int, cancelled: Cancel) -> int:
+        dying = Dying()
+        watched = weakref.ref(dying, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        del dying
+        try:
+            time.sleep(20)
+        finally:
+            Path(folder, "tidied").touch()
+        return item if watched else -1
+
+    return do
+
+
+def test_a_worker_hears_at_any_moment_that_it_should_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else a batch that is stopped now and then waits, prints a traceback and leaves half files."""
+    items, setup = range(2), str(tmp_path)
+    done = spread(deaf_for_a_moment, setup, items, jobs=2, started=lambda _: None, cancelled=never)
+    assert dict(done) == {0: WorkerLost(1), 1: WorkerLost(1)}
+    assert (tmp_path / "tidied").exists()
+    assert capfd.readouterr().err == ""
 
 
 SLOW_TO_IMPORT = """

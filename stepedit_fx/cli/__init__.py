@@ -8,6 +8,9 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 def main() -> None:
     """Run the command line; Ctrl-C while it loads ends it as quietly as later on."""
     try:
+        from stepedit_fx.interrupts import keep_interrupts
+
+        keep_interrupts()
         from stepedit_fx.cli import app
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None

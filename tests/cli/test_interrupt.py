@@ -49,9 +49,24 @@ def group_is_gone(group: int, seconds: float = 10) -> bool:
     return False
 
 
-def test_ctrl_c_while_the_command_loads_is_quiet(tmp_path: Path) -> None:
-    """Someone who sees the typing mistake at once gets the prompt back, not a traceback."""
-    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+IN_THE_OPEN = "os.kill(os.getpid(), signal.SIGINT)"
+IN_A_CALLBACK = """
+class Dying: pass
+dying = Dying()
+watched = weakref.ref(dying, lambda _: os.kill(os.getpid(), signal.SIGINT))
+del dying
+time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize("interrupt", [IN_THE_OPEN, IN_A_CALLBACK], ids=["open", "callback"])
+def test_ctrl_c_while_the_command_loads_is_quiet(interrupt: str, tmp_path: Path) -> None:
+    """Someone who sees the typing mistake at once gets the prompt back, not a traceback.
+
+    Python loses an interrupt that comes while a weak reference dies; so nobody must have to ask
+    twice.
+    """
+    (tmp_path / "typer.py").write_text(f"import os, signal, time, weakref\n{interrupt}\n")
     command = [sys.executable, "-m", "stepedit_fx", "run", "quickstart"]
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -98,7 +98,7 @@ def test_works_on_every_channel(name: str, channels: int) -> None:
         assert np.abs(after - before).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", set(NAMES) - {"BrickwallLimiter", "PitchShift"})
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"BrickwallLimiter", "PitchShift"}))
 def test_above_two_channels_each_is_as_if_alone(name: str) -> None:
     """The two left out move or place channels together, so that the image stays whole."""
     sound = noise(4)

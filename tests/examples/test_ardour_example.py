@@ -15,6 +15,8 @@ import soundfile
 from stepedit_fx.errors import ReadError, RequestError
 from tests.peers import missing, program, running, until
 
+pytestmark = pytest.mark.alone  # JACK
+
 INSIDE = Path(__file__).with_name("ardour_inside.py")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ardour"
 

@@ -20,6 +20,8 @@ from tests.conftest import REPO
 from tests.live.conftest import BLOCK, GENTLE, RATE, graph_text
 from tests.peers import library, missing, program, until
 
+pytestmark = pytest.mark.alone  # JACK
+
 Opened = Callable[[str, Path], Session]
 
 

@@ -19,6 +19,8 @@ from stepedit_fx.midi.reading import load_map
 from tests.conftest import REPO
 from tests.midi.test_midi_service import Knobs
 
+pytestmark = pytest.mark.alone  # JACK
+
 MAP = REPO / "examples" / "midi" / "eight-knobs.yaml"
 
 

@@ -27,6 +27,8 @@ from tests.peers import library, program, until
 
 jack = library("jack")
 
+pytestmark = pytest.mark.alone  # JACK
+
 STRENGTH = "/stepedit/node/emotion/param/strength"
 ROOM = "/stepedit/node/effects.2/param/room_size"
 WET = "/stepedit/node/effects.2/param/wet_level"

@@ -157,6 +157,7 @@ mappings:
 """
 
 
+@pytest.mark.alone  # JACK
 def test_what_midi_sets_all_read_and_what_others_set_midi_hears(ways: Ways, jackd: str) -> None:
     """A fader box beside a tablet: both show one value, whichever was moved."""
     from stepedit_fx.midi.reading import parse_map
