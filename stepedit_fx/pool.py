@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from stepedit_fx.errors import Cancelled, RenderError
-from stepedit_fx.interrupts import keep_interrupts
+from stepedit_fx.interrupts import kept_interrupts
 
 SetupT = TypeVar("SetupT")
 ItemT = TypeVar("ItemT")
@@ -152,7 +152,8 @@ def _interrupts_held() -> Iterator[None]:
 
     # Its start lets interrupts through again, which must not happen in that of the first worker.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # SIGALRM: an interrupt that is raised again would tear a start in two.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGALRM})
     try:
         yield
     finally:
@@ -178,14 +179,14 @@ def _serve(connection: Connection, factory: Factory[SetupT, ItemT, ResultT], set
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
         # As Ctrl-C is, so that half-written files are taken away on the way out.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        keep_interrupts()
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        do = factory(setup)
-        connection.send(None)
-        while True:
-            # Nothing arrives while an item is being done, except the end of the pipe.
-            connection.send(do(connection.recv(), connection.poll))
+        with kept_interrupts():
+            if hasattr(signal, "pthread_sigmask"):
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGALRM})
+            do = factory(setup)
+            connection.send(None)
+            while True:
+                # Nothing arrives while an item is being done, except the end of the pipe.
+                connection.send(do(connection.recv(), connection.poll))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent closed the pipe
     except (KeyboardInterrupt, Cancelled):

@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 
 from tests.peers import jack_server
 
 REPO = Path(__file__).parents[1]
+
+settings.register_profile("stepedit", deadline=None)  # timing goes into benchmarks/
+settings.load_profile("stepedit")
 
 
 @pytest.fixture(scope="session")

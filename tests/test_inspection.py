@@ -45,7 +45,7 @@ def test_ordinary_speech_gives_nothing(speech: Samples) -> None:
 
 
 @given(gain=st.floats(0.05, 1.0), pad_s=st.floats(0.0, 1.0), rate=st.sampled_from([16000, 48000]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_level_padding_and_rate_raise_no_false_alarm(gain: float, pad_s: float, rate: int) -> None:
     """The same good speech, quieter, with silence around or at another rate, is still good."""
     clip = Path(__file__).parents[1] / "examples" / "audio" / "good-morning.wav"
@@ -120,7 +120,7 @@ def test_noise_quiet_offset_and_phase(speech: Samples) -> None:
     st.sampled_from([8000, 16000, 44100, 192000]),
     st.integers(0, 2**31),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_sound_is_looked_at_without_a_crash(
     channels: int, frames: int, rate: int, seed: int
 ) -> None:

@@ -127,8 +127,8 @@ def deaf_for_a_moment(folder: str) -> Callable[[int, Cancel], int]:
     def do(item: int, cancelled: Cancel) -> int:
         dying = Dying()
         watched = weakref.ref(dying, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-        del dying
         try:
+            del dying
             time.sleep(20)
         finally:
             Path(folder, "tidied").touch()

@@ -34,7 +34,7 @@ def cut(mono: np.ndarray, longest_s: float = s.LONGEST_S) -> list[s.Span]:
     return s.cut_at_pauses(s.level_of(audio), audio.frames, RATE, longest_s)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.floats(0.5, 40), min_size=1, max_size=6))
 def test_segments_cover_a_take_and_none_is_too_long(lengths_s: list[float]) -> None:
     """Not a sample of a chapter may be lost or said twice, and the model must take every part."""
@@ -89,7 +89,7 @@ def test_sounds_go_to_the_segment_of_their_word() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 16), st.sampled_from(sorted(SOUNDS))), max_size=5),
     st.lists(st.integers(0, 16), max_size=4),
@@ -158,7 +158,7 @@ def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:
     assert s.cut_sentences("你好。世界！", 0.1) == ["你好。", "世界！"]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.floats(0.5, 20), min_size=1, max_size=5), st.sampled_from([8000, 11_025]))
 def test_levels_of_a_long_take_are_those_of_a_short_one(lengths_s: list[float], rate: int) -> None:
     """Cuts would fall elsewhere in an hour than in a minute."""
@@ -169,7 +169,7 @@ def test_levels_of_a_long_take_are_those_of_a_short_one(lengths_s: list[float], 
     assert np.count_nonzero(off_db > 0.01) <= len(off_db) / 100
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0.3, 9), min_size=2, max_size=9), st.integers(0, 60), st.booleans())
 def test_every_word_is_in_one_segment_and_in_order(
     lengths_s: list[float], count: int, is_timed: bool
@@ -189,7 +189,7 @@ def test_every_word_is_in_one_segment_and_in_order(
         assert word.start_s + start_s == pytest.approx(before.start_s)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.floats(0.3, 9), min_size=1, max_size=9),
     st.floats(2.0, 12.0),

@@ -109,7 +109,7 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
     return (loud * (voice + 0.1 * rng.normal(size=len(t))))[None].astype(np.float32)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(maps(least=0.3))
 def test_a_lock_is_exact_for_any_map(time_map: TimeMap) -> None:
     """A dubbed line that ends a frame late walks away from its picture."""
@@ -184,7 +184,7 @@ def test_silence_stays_silence() -> None:
     assert placed(silence, place, "lock", is_matched=True, true_peak_db=-1) is silence
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2**31), st.floats(0.05, 1.5), st.sampled_from([8000, 24000, 48000]),
     st.integers(1, 3),

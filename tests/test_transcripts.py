@@ -136,7 +136,7 @@ def test_a_missing_transcript_is_an_error_when_named(tmp_path: Path) -> None:
 TEXTS = st.text(st.sampled_from("ab c'.,-[]<你々。é1"), max_size=12)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.floats(0.01, 5), st.floats(0.01, 5), TEXTS), max_size=8),
     st.sampled_from(["a.lab", "a.srt"]),
@@ -232,7 +232,7 @@ def test_a_grid_of_praats_own(praat_grid: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_text_breaks_the_readers(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -8,10 +8,11 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 def main() -> None:
     """Run the command line; Ctrl-C while it loads ends it as quietly as later on."""
     try:
-        from stepedit_fx.interrupts import keep_interrupts
+        from stepedit_fx.interrupts import kept_interrupts
 
-        keep_interrupts()
-        from stepedit_fx.cli import app
+        with kept_interrupts():
+            from stepedit_fx.cli import app
+
+            app.main()
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
-    app.main()

@@ -73,6 +73,29 @@ def test_ctrl_c_while_the_command_loads_is_quiet(interrupt: str, tmp_path: Path)
     assert (done.returncode, done.stderr) == (130, "")
 
 
+AT_THE_END = """
+import os, signal, time, weakref
+from stepedit_fx.interrupts import kept_interrupts
+class Dying: pass
+dying = Dying()
+watched = weakref.ref(dying, lambda _: os.kill(os.getpid(), signal.SIGINT))
+class Slow:
+    def __del__(self):
+        time.sleep(0.2)
+        print("cleaned up")
+slow = Slow()
+with kept_interrupts():
+    del dying
+"""
+
+
+def test_an_interrupt_at_the_very_end_does_not_kill_what_is_being_tidied_up() -> None:
+    """The timer that would raise it again must not go off in an interpreter that shuts down."""
+    command = [sys.executable, "-c", AT_THE_END]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) in [(0, "cleaned up\n"), (1, "cleaned up\n")]
+
+
 # Outputs that are there when the interrupt comes; 0 is while the workers start.
 @pytest.mark.parametrize(("jobs", "outputs"), [(1, 3), (2, 0), (2, 5)])
 def test_ctrl_c(jobs: int, outputs: int, takes: Path, tmp_path: Path) -> None:

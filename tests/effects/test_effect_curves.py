@@ -45,7 +45,7 @@ LFOS = st.builds(
     st.integers(0, 2**31 - 1),
 )
 CURVES = st.one_of(keyframes(), ramps(), LFOS)
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 
 
 def within(values: np.ndarray, curve: Curve) -> bool:

@@ -206,7 +206,7 @@ ANY = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ANY)
 def test_no_data_is_a_crash(data: Any) -> None:
     """Whatever a file holds, it is a chain or a list of problems."""
@@ -216,7 +216,7 @@ def test_no_data_is_a_crash(data: Any) -> None:
         assert parse_chain(chain.items_data()) == chain
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_what_is_written_out_reads_back(data: st.DataObject) -> None:
     """`graph`, provenance and keys hold chains as data: nothing is lost on the way."""

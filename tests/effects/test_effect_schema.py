@@ -65,7 +65,7 @@ def test_an_editor_marks_what_is_wrong(data: Any) -> None:
     assert not VALIDATOR.is_valid(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_editor_and_check_agree_on_every_number(data: st.DataObject) -> None:
     spec = data.draw(st.sampled_from([s for s in EFFECTS.values() if s.params]))

@@ -76,7 +76,7 @@ def test_effects_that_hear_all_at_once_work_in_windows(
     assert abs(20 * np.log10(levels[1] / levels[0])) < 0.5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 50), min_size=1, max_size=30),
     st.integers(1, 40),

@@ -99,7 +99,7 @@ def test_range_holds_the_default_and_suits_its_knob(spec: EffectSpec, param: Par
     assert param.help
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_anything_within_range_sounds(data: st.DataObject) -> None:
     """No value the table lets through makes noise run away, silence a length or fail."""

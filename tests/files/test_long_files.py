@@ -66,7 +66,7 @@ def test_a_sound_on_disk_is_written_as_one_in_memory(
     assert held(spool).digest == audio.digest
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(1, 3), st.data())
 def test_any_part_of_a_sound_on_disk_can_be_read(
     lengths: list[int], channels: int, data: st.DataObject
@@ -79,7 +79,7 @@ def test_any_part_of_a_sound_on_disk_can_be_read(
     np.testing.assert_array_equal(spool.read(first, end), samples[:, first:end])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(1, 3))
 def test_a_digest_does_not_depend_on_the_blocks(lengths: list[int], channels: int) -> None:
     """The same file read otherwise would be rendered again."""

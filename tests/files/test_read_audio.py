@@ -149,7 +149,7 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, name: str, form: str, subt
         read_audio(path)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(cut=st.integers(0, 2043))
 def test_a_wav_cut_anywhere_is_never_taken_for_whole(
     tmp_path_factory: pytest.TempPathFactory, cut: int
@@ -259,7 +259,7 @@ def test_a_nonsense_broadcast_time_is_left_out(
     assert str(path) in caplog.text
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(changes=st.lists(st.tuples(st.integers(0, 79), st.integers(0, 255)), max_size=6))
 def test_a_garbled_header_is_an_error_or_a_recording(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]

@@ -61,7 +61,7 @@ def test_float_files_keep_every_bit_and_what_is_over_full_scale(
     np.testing.assert_array_equal(read_audio(tmp_path / "a.wav").samples, audio.samples)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50), st.sampled_from(PCM))
 def test_samples_go_to_the_nearest_integer(
     tmp_path_factory: pytest.TempPathFactory, values: list[float], coding: tuple[str, str, int]
@@ -108,7 +108,7 @@ def test_lossy_files_keep_length_and_place(tmp_path: Path, ending: str) -> None:
     np.testing.assert_allclose(back, samples, atol=0.02)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(1, 3600 * 24 * 48_000 - 1),
     st.sampled_from([8_000, 22_050, 44_100, 48_000, 192_000]),

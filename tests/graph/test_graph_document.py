@@ -80,7 +80,7 @@ def test_bad_yaml_is_refused_with_its_place_and_a_remedy(text: str, line: int, w
     assert (found[0].column > 0) == (line > 0)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.text(max_size=300) | st.binary(max_size=300).map(lambda b: b.decode("latin-1")))
 def test_any_text_is_a_graph_or_a_graph_error(text: str) -> None:
     """Anything else raised would reach the user as a traceback."""
@@ -92,7 +92,7 @@ SIGNS = """nodes chain vars engine seed name from type emotion input output effe
     path ${x} ${ [ ] { } : - , & * ! !! ? | > ' " # % @ ` 0 -1 1e9 .5 true no ~ <<"""
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from([*SIGNS.split(), "\n", "\n  ", "\t"]), max_size=60).map(" ".join))
 def test_near_yaml_is_a_graph_or_a_graph_error(text: str) -> None:
     """Text made of the words and signs of graphs reaches further in than random text does."""
@@ -112,7 +112,7 @@ _DATA = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(_DATA)
 def test_json_reads_back_as_itself(data: object) -> None:
     """JSON is YAML: a graph written by a program is read as it was meant."""
@@ -123,7 +123,7 @@ def test_json_reads_back_as_itself(data: object) -> None:
     assert merges or not problems
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text("0123456789+-.eExXoO_~nulltrefasyNo:abc", min_size=1, max_size=8))
 def test_plain_scalars_mean_what_a_yaml_library_says_or_are_refused(text: str) -> None:
     """A value must not be a number here and a word in the user's editor."""

@@ -60,7 +60,7 @@ def test_a_long_chain_is_one_column(count: int) -> None:
     assert {place.x for place in layout.boxes.values()} == {66.0}
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=3), min_size=1, max_size=14), st.data())
 def test_boxes_never_touch_and_lines_pass_beside_them(
     picks: list[list[int]], data: st.DataObject

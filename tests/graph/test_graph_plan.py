@@ -287,7 +287,7 @@ def graphs(draw: st.DrawFn) -> str:
     return "engine: toy\nnodes:\n" + "".join(f"  {line}\n" for line in shuffled)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(graphs(), st.data())
 def test_any_graph_runs_in_order_and_only_what_is_needed(text: str, data: st.DataObject) -> None:
     """Whatever the shape: sources first, every input of the right sort, nothing done twice, and

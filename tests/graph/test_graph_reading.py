@@ -319,7 +319,7 @@ def test_digest_is_that_of_the_meaning() -> None:
         assert changed == (old != "{type: input}")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.tuples(st.text(max_size=12), st.text(max_size=20)), max_size=3

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepedit_fx.effects.curves import Keyframes
@@ -18,7 +18,6 @@ PARAMS = [
 ]
 
 
-@settings(deadline=None)
 @given(st.sampled_from(PARAMS), st.floats(0, 1))
 def test_every_place_on_a_knob_is_a_value_and_back(param: Param, share: float) -> None:
     """A glide would end, or pass, where the plugin cannot go."""

@@ -59,7 +59,7 @@ def test_inner_chains_and_mixes_sound_as_the_render_does() -> None:
     assert np.abs(through(rack_of(chain), samples) - rendered(chain, samples)).max() <= SAME
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(2, 700), min_size=1, max_size=40))
 def test_any_lengths_of_blocks_give_the_same(lengths: list[int]) -> None:
     """A JACK server with blocks of another size would change the sound."""

@@ -62,7 +62,7 @@ def test_words_stay_with_the_first_input() -> None:
     assert mixed(sound(), Audio(a.samples, RATE, 0.0, words), wet=1).transcript == Transcript()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0, 1), st.integers(1, 2000), st.integers(1, 2000))
 def test_wet_is_an_equal_gain_blend(wet: float, one: int, two: int) -> None:
     dry, other = sound(one), sound(two, seed=1)
@@ -104,7 +104,7 @@ def test_mono_goes_to_all_channels() -> None:
     np.testing.assert_array_equal(out.samples, b.samples + a.samples)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-1, 1))
 def test_mono_is_panned_at_constant_power(pan: float) -> None:
     a, b = sound(), Audio(np.zeros((1, 1200), np.float32), RATE)

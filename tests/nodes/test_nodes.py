@@ -138,7 +138,7 @@ def test_auto_subtype_is_never_coarser_than_the_source() -> None:
     assert Output("x.wav", subtype="PCM_16").subtype_for("FLOAT") == "PCM_16"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(max_size=30), st.text(max_size=12), st.text(max_size=12))
 def test_no_template_or_value_leads_out_of_the_output_folder(
     before: str, stem: str, var: str

@@ -67,7 +67,7 @@ def test_mutated_packets_end_nothing(served: Served) -> None:
         served.session.cancel(job.id)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.one_of(st.binary(max_size=300), PACKETS.map(encode)))
 def test_any_packet_ends_nothing(served: Served, data: bytes) -> None:
     """No packet at all makes the service silent."""

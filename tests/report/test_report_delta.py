@@ -28,7 +28,7 @@ def test_it_is_what_was_taken_away() -> None:
 
 
 @given(st.floats(-20, 20))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_change_of_level_takes_nothing(gain_db: float) -> None:
     """A quieter copy of the voice in the delta would hide what was really taken."""
     before = noise(RATE)
@@ -39,7 +39,7 @@ def test_a_change_of_level_takes_nothing(gain_db: float) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), min_size=1, max_size=6))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_cut_pauses_are_heard_and_the_rest_is_silent(spans: list[tuple[int, int]]) -> None:
     """After vad the delta is what was cut out, in its place, wherever the cuts lie."""
     before = noise(sum(a + b for a, b in spans) + 500)

@@ -190,7 +190,7 @@ HOSTILE_TEXTS = st.one_of(
 
 
 @given(HOSTILE_TEXTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_text_becomes_markup(text: str) -> None:
     """A file's name or a subtitle must not run script in the browser of whoever judges it."""
     page = page_of(text)
@@ -201,7 +201,7 @@ def test_no_text_becomes_markup(text: str) -> None:
 
 
 @given(HOSTILE_TEXTS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_label_becomes_markup(text: str) -> None:
     """Ids, values and texts of a graph that came by mail are texts too."""
     audio = Audio(np.zeros((1, 2400), np.float32), 24_000)
@@ -222,7 +222,7 @@ def test_it_allows_no_network_and_no_script_but_its_own(made: Made) -> None:
 
 
 @given(st.integers(1, 5), st.integers(1, 3000), st.sampled_from([8000, 24000, 48000]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_sounds_keep_their_samples(channels: int, frames: int, rate: int) -> None:
     """What the browser plays is the take to 16 bits; over full scale it is held, not wrapped."""
     import soundfile
@@ -264,7 +264,7 @@ def test_the_command_writes_it_also_when_takes_failed(tmp_path: Path, short_clip
     st.lists(st.floats(0.5, 2.0), min_size=6, max_size=6),
     st.floats(0.05, 30.0),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_start_of_a_long_take_is_the_same_moment_in_every_stage(
     lengths: list[float], paces: list[float], until_s: float
 ) -> None:

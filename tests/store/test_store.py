@@ -83,7 +83,7 @@ ARRAYS = hnp.arrays(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(max_size=5), ARRAYS, max_size=4))
 def test_codes_of_any_type_and_shape_are_kept(
     tmp_path_factory: pytest.TempPathFactory, codes: dict[str, Any]

@@ -79,7 +79,7 @@ def lay_out(folder: Path, entries: dict[str, bytes]) -> None:
         only_file(folder, key).write_bytes(data)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(st.integers(0, 2), st.lists(st.integers(0, 10**6), min_size=1, max_size=4, unique=True))
 def test_a_flipped_bit_is_never_served(
     tmp_path_factory: pytest.TempPathFactory,
@@ -100,7 +100,7 @@ def test_a_flipped_bit_is_never_served(
     assert not only_file(folder, key).exists()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2), st.integers(0, 10**6), st.binary(max_size=20))
 def test_a_cut_or_lengthened_file_is_never_served(
     tmp_path_factory: pytest.TempPathFactory,

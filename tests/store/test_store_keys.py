@@ -44,14 +44,14 @@ def typed(value: object) -> object:
     return (type(value).__name__, value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(VALUES, VALUES)
 def test_keys_are_equal_exactly_when_values_are(left: object, right: object) -> None:
     """One result would be served for another, or an unchanged edit rendered again."""
     assert (digest(left) == digest(right)) == (typed(left) == typed(right))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.text(max_size=3), max_size=5), st.lists(st.text(max_size=3), max_size=5))
 def test_where_one_value_ends_and_the_next_starts_counts(left: list[str], right: list[str]) -> None:
     """Fields "ab", "c" and "a", "bc" would share a result."""
@@ -70,7 +70,7 @@ def test_lookalikes_differ() -> None:
     assert digest() != digest(()) != digest(None)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=3), SCALARS, max_size=6))
 def test_the_order_of_fields_does_not_count(fields: dict[str, object]) -> None:
     """Sorting a graph file's lines would render everything again."""

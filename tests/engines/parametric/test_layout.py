@@ -46,7 +46,7 @@ def jobs(draw: st.DrawFn):
 
 
 @given(jobs())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_pieces_cover_source_and_output_once(job) -> None:
     analysis, curves, inserts = job
     pieces = lay_out(analysis, curves, inserts)
@@ -65,14 +65,14 @@ def test_pieces_cover_source_and_output_once(job) -> None:
 
 
 @given(analyses())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_nothing_asked_means_every_piece_keeps_its_length(analysis) -> None:
     pieces = lay_out(analysis, {}, [])
     assert all(p.length == p.end - p.first and p.at == p.first for p in pieces)
 
 
 @given(jobs())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_time_runs_forward_from_start_to_end(job) -> None:
     analysis, curves, inserts = job
     pieces = lay_out(analysis, curves, inserts)

@@ -131,7 +131,7 @@ def test_a_broken_file_is_named(written: Any, text: str, told: str) -> None:
     assert caught.value.remedy
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.dictionaries(NAMES, PLAIN, max_size=4))
 def test_plain_data_comes_back_as_it_was(tmp_path_factory: Any, data: dict[str, Any]) -> None:
     """A configuration written as JSON, which is YAML, keeps every number."""
@@ -141,7 +141,7 @@ def test_plain_data_comes_back_as_it_was(tmp_path_factory: Any, data: dict[str, 
     assert _same(read_yaml(path), data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text("!&*<>[]{}:,-?|#'\"ab1. \n", max_size=60))
 def test_any_text_is_read_or_refused(tmp_path_factory: Any, text: str) -> None:
     """No sequence of YAML's signs gives anything but data or a ReadError."""

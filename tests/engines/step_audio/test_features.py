@@ -87,7 +87,7 @@ def test_only_whole_windows_make_frames(samples: int, frames: int) -> None:
     assert kaldi_fbank(torch.ones(samples), "hamming").shape == (frames, 80)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(frames=st.integers(1, 60), count=st.integers(1, 12))
 def test_stacks_hold_seven_frames_six_apart(frames: int, count: int) -> None:
     fbank = torch.arange(frames * 2, dtype=torch.float32).reshape(frames, 2)
@@ -142,7 +142,7 @@ def test_a_missing_or_binary_normalisation_file_is_named(tmp_path: Path) -> None
         read_cmvn(path)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     cut=st.integers(0, 200),
     junk=st.text(alphabet="<>[]0 1.eE-naif\nAddShiftRescale", max_size=30),

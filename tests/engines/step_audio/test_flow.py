@@ -94,7 +94,7 @@ def test_a_long_list_is_cut_into_batches_and_keeps_its_order(monkeypatch):
 
 
 @given(st.lists(st.integers(1, 50), max_size=12), st.integers(1, 120))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_batches_hold_every_clip_once_and_stay_in_bounds(lengths, most):
     batches = list(flow_module._batches(lengths, most))
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
@@ -112,7 +112,7 @@ def test_no_items_and_no_tokens_give_no_frames():
     st.integers(0, 2**31),
     st.lists(st.integers(0, 130), min_size=1, max_size=6),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_noise_of_a_frame_is_the_same_however_it_is_asked_for(seed, counts):
     """A stream would sound different from a whole decode, or from another cutting."""
     draw = seeded_noise(seed, 5)

@@ -48,7 +48,7 @@ def test_a_stream_is_the_references_chunk_by_chunk():
 
 
 @given(st.lists(st.integers(0, 100), max_size=5), st.integers(0, 21), st.integers(0, 3))
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_how_the_tokens_are_cut_is_not_heard(cuts, groups, seed):
     rng = np.random.default_rng(seed)
     flow = odd_flow()

@@ -28,7 +28,7 @@ def never() -> bool:
     return False
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(0, 99), max_size=5), max_size=6), st.integers(1, 4))
 def test_everybody_gets_the_results_of_their_own_items(asked: list[list[int]], most: int) -> None:
     """A swapped result would be another clip's codes."""
@@ -139,7 +139,7 @@ def _until(holds: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=9), st.integers(1, 120))
 def test_a_batch_takes_no_more_memory_than_there_is(sizes: list[int], room: int) -> None:
     """Padded to its longest, as networks do; one alone always goes, for nobody could do less."""

@@ -299,7 +299,7 @@ def test_a_model_with_lora_answers_and_one_in_training_is_refused() -> None:
         generate(tuned.train(), REQUESTS[:1])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(-(2**62), 2**62), st.text(max_size=5), st.integers(0, 9))
 def test_seeds_of_passes_fit_a_generator_and_differ(seed: int, label: str, index: int) -> None:
     found = pass_seed(seed, label, index)

@@ -98,14 +98,14 @@ def test_unvoiced_frames_are_noise_a_third_as_strong_as_the_sines() -> None:
 
 
 @given(f0=st.lists(st.sampled_from([0.0, 40.0, 93.7, 210.0]), min_size=1, max_size=40))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_source_is_what_the_formula_says_voiced_or_not(f0: list[float]) -> None:
     ours = in_one(small_source(None), torch.tensor(f0)).numpy()
     np.testing.assert_allclose(ours, plain_source(np.array(f0)), atol=2e-5)
 
 
 @given(cuts=st.lists(st.integers(0, 2 * PHASE_BLOCK_FRAMES), max_size=6), seed=st.integers(0, 9))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_source_in_pieces_is_the_source_in_one(cuts: list[int], seed: int) -> None:
     """A stream whose source were not would jump in phase at every chunk."""
     rng = torch.Generator().manual_seed(seed)

@@ -17,7 +17,7 @@ from stepedit_fx.engines.step_audio.lm_loading import load_language_model
 CPU = torch.device("cpu")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     outputs=st.sampled_from([1, 7, 32, 96]),
     inputs=st.sampled_from([5, 32, 64]),

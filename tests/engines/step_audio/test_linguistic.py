@@ -221,7 +221,7 @@ def test_a_long_clip_goes_in_groups_without_a_seam(
             torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_codes_of_a_stream_are_those_of_the_whole(
     tokenizer: LinguisticTokenizer, data: st.DataObject

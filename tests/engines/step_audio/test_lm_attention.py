@@ -64,7 +64,7 @@ sizes = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sizes)
 def test_attention_is_the_formula_for_any_heads_cache_and_padding(
     case: tuple[tuple[int, int], int, int, list[int]],

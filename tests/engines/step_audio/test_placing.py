@@ -57,7 +57,7 @@ def test_an_untouched_take_is_the_source_itself() -> None:
     assert result.start_s == 3.5
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(600, 20_000), st.integers(600, 20_000))
 def test_pauses_around_edited_segments_keep_their_samples(first: int, second: int) -> None:
     """What the tokenizer trimmed comes back to the sample, whatever length an edit has."""
@@ -144,7 +144,7 @@ def test_words_move_with_their_segment() -> None:
     assert times == [pytest.approx((0.0, 1.0)), pytest.approx((1.5, 2.5))]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), min_size=1, max_size=5))
 def test_a_take_is_stored_whole(counts: list[tuple[int, int]]) -> None:
     """What the store gives back must decode to the same sound."""

@@ -55,7 +55,7 @@ def test_a_clip_at_its_own_rate_is_trimmed_alike(golden: dict[str, Array], clip:
     assert likeness > 0.99
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     samples=st.integers(1, 6000),
     seed=st.integers(0, 2**16),
@@ -76,7 +76,7 @@ def test_the_kept_span_is_librosas(samples: int, seed: int, quiet: float) -> Non
     assert found.end - found.start == int(np.ceil((last - first) / 240)) * 240 + 4320
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     rate=st.sampled_from([8000, 11025, 16000, 22050, 24000, 44100, 48000, 96000, 192000]),
     start_s=st.floats(0, 1),

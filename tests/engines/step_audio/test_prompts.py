@@ -93,7 +93,7 @@ NASTY = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(NASTY, max_size=6).map("".join))
 def test_no_text_becomes_audio_or_control(tokenizer: TextTokenizer, text: str) -> None:
     """A transcript that says `<|EOT|>` must not end the turn, nor `<audio_5>` sound."""
@@ -102,7 +102,7 @@ def test_no_text_becomes_audio_or_control(tokenizer: TextTokenizer, text: str) -
         assert all(5 <= i < FIRST_AUDIO_ID or i == 0 for i in ids)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(alphabet="<>|audio_EOTBs5 \n", max_size=30))
 def test_spelled_out_names_still_say_what_was_written(
     tokenizer: TextTokenizer, plain: SentencePieceProcessor, text: str
@@ -112,7 +112,7 @@ def test_spelled_out_names_still_say_what_was_written(
     assert decoded.replace(" ", "") == text.replace(" ", "")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(alphabet="abc ,.!你好\nZ'", max_size=30))
 def test_ordinary_text_is_encoded_as_the_reference_does(
     tokenizer: TextTokenizer, plain: SentencePieceProcessor, text: str

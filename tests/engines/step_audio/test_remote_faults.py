@@ -31,7 +31,7 @@ def odd() -> Iterator[LmServer]:
         yield server
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     answers=st.lists(
         st.lists(
@@ -76,7 +76,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.lists(
         st.one_of(

@@ -64,14 +64,13 @@ def test_greedy_with_the_repetition_rule_gives_the_golden_ids() -> None:
     assert ids[start:] == golden["greedy_repetition_aware_ids"].tolist()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=REPETITION_WINDOW, max_size=REPETITION_WINDOW))
 def test_an_id_is_barred_when_the_last_ten_hold_it_twice(ids: list[int]) -> None:
     """A model that stutters would go on for ever."""
     assert bool(repeats(torch.tensor([ids]))) == (ids.count(ids[-1]) >= 2)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(rows, samplings, st.floats(0, 1, exclude_max=True))
 def test_what_is_drawn_is_what_the_filters_leave(
     values: list[float], sampling: Sampling, uniform: float
@@ -99,7 +98,7 @@ def allowed(values: list[float], sampling: Sampling) -> set[int]:
     return {i for i in kept if shares[i] >= sampling.min_p * (1 - 1e-9)}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows)
 def test_columns_come_as_often_as_their_probability_says(values: list[float]) -> None:
     many = 2000
@@ -110,7 +109,7 @@ def test_columns_come_as_often_as_their_probability_says(values: list[float]) ->
     assert (often - wanted).abs().max() <= 1.01 / many
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

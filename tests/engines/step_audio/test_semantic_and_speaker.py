@@ -118,7 +118,7 @@ def test_over_thirty_seconds_is_cut_in_the_pause(tmp_path: Path) -> None:
     assert abs(len(codes) - 1000) <= 2
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(samples=st.integers(0, 3 * LONGEST), seed=st.integers(0, 99))
 def test_pieces_are_the_clip_and_none_is_too_long(samples: int, seed: int) -> None:
     clip = torch.randn(samples, generator=torch.Generator().manual_seed(seed))
@@ -258,7 +258,7 @@ def varint(number: int) -> bytes:
     return out + bytes([number])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_damage_brings_down_more_than_the_file(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

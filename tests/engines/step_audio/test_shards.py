@@ -42,7 +42,7 @@ def test_a_header_tells_shapes_and_types(tmp_path: Path) -> None:
     }
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(kept=st.integers(0, len(WHOLE) - 1))
 def test_every_cut_is_noticed(tmp_path_factory: Any, kept: int) -> None:
     """Wherever a download broke off, the shard is named and the way on told."""
@@ -60,7 +60,7 @@ def test_half_a_shard_says_how_much_is_there(tmp_path: Path) -> None:
         read_header(path)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(header=st.binary(max_size=40), length=st.integers(0, 2**64 - 1) | st.integers(0, 60))
 def test_any_header_is_read_or_refused(tmp_path_factory: Any, header: bytes, length: int) -> None:
     """No header makes it allocate what it claims, or end in a traceback."""

@@ -48,7 +48,7 @@ def admitted(loop: TokenLoop, request: Request) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(requests=st.lists(takes, min_size=2, max_size=7), rows=st.integers(1, 3))
 def test_a_waiting_take_has_the_place_of_one_that_ends(
     model: Step1ForCausalLM, requests: list[Request], rows: int

@@ -30,7 +30,7 @@ def mixed(draw: st.DrawFn, least: int = 0) -> np.ndarray:
     return np.array(rows, np.int64).reshape(-1)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(mixed())
 def test_every_space_leads_back_to_the_same_tokens(tokens: np.ndarray) -> None:
     """An edit that changes nothing must not change a token on its way through the spaces."""
@@ -39,7 +39,7 @@ def test_every_space_leads_back_to_the_same_tokens(tokens: np.ndarray) -> None:
     assert np.array_equal(v.from_flow(v.to_flow(tokens)), tokens)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, v.LINGUISTIC_CODES - 1), max_size=40),
     st.lists(st.integers(0, v.SEMANTIC_CODES - 1), max_size=60),
@@ -53,7 +53,7 @@ def test_mixing_takes_as_many_whole_groups_as_both_have(a: list[int], b: list[in
     assert second.tolist() == b[: len(second)]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(mixed(least=1), st.data())
 def test_a_token_of_another_slot_is_refused_with_its_place(
     tokens: np.ndarray, data: st.DataObject
@@ -71,7 +71,7 @@ def test_a_token_of_another_slot_is_refused_with_its_place(
         v.from_lm(tokens + v.FIRST_AUDIO_ID)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(mixed(least=1), st.integers(1, v.GROUP - 1))
 def test_a_cut_group_is_refused(tokens: np.ndarray, left: int) -> None:
     """A group that was cut off is an error, where the reference pads it."""

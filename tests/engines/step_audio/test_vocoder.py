@@ -70,7 +70,7 @@ def test_a_long_mel_in_windows_is_the_mel_in_one(
     room=st.integers(1, 50),
     even=st.booleans(),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_windows_give_every_frame_once_with_its_context(
     frames: int, context: int, room: int, even: bool
 ) -> None:

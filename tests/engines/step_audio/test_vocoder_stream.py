@@ -126,7 +126,7 @@ def test_a_join_does_not_click(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_however_it_is_cut_all_sound_comes_once(kind: str, data: st.DataObject) -> None:
     """Nothing lost or doubled; the first chunk comes when more than is held back is there."""
     vocoder, frames = odd_vocoder(kind), data.draw(st.integers(0, 60))
