@@ -35,7 +35,7 @@ from stepedit_fx.provenance import (
     write_provenance,
 )
 from stepedit_fx.store import Store
-from stepedit_fx.takes import Take
+from stepedit_fx.takes import Take, check_places
 from stepedit_fx.warned import caught_warnings
 from stepedit_fx.worker.opening import holds_model, is_shared
 
@@ -138,7 +138,7 @@ def run_batch(
     graph = graph_source.graph()
     tell = on_event or (lambda event: None)
     chosen = _given(graph, takes)
-    check_takes(graph, chosen, out_dir)
+    check_places(graph, chosen, out_dir)
     setup = _Setup(graph_source, out_dir, store.folder, tuple(plugin_folders), force)
     items: dict[int, Item] = {}
 
@@ -202,39 +202,6 @@ def _given(graph: Graph, takes: Sequence[Take]) -> Sequence[Take]:
             remedy="Run it without an input, or take a path out of one of its inputs.",
         )
     return takes or (Take(None),)
-
-
-def check_takes(graph: Graph, takes: Sequence[Take], out_dir: Path) -> None:
-    """Raise RequestError where two takes would write one file, or one over a recording."""
-    read = {_identity(take.path): take.path for take in takes if take.path}
-    written: dict[object, Take] = {}
-    for take in takes:
-        paths = output_paths(graph, take.path, out_dir / take.folder, index=take.index)
-        for node_id, path in paths.items():
-            identity = _identity(path)
-            if identity in read:
-                raise RequestError(
-                    f"the output '{path}' is the input '{read[identity]}'",
-                    remedy="Write to another folder (-o) or under another name.",
-                    node=node_id,
-                )
-            if identity in written:
-                raise RequestError(
-                    f"'{take.path}' and '{written[identity].path}' would both be written to "
-                    f"'{path}'",
-                    remedy="Put {index} into the output's path, or run them apart.",
-                    node=node_id,
-                )
-            written[identity] = take
-
-
-def _identity(path: Path) -> object:
-    """What two names of one file share, links included; of a new file, its place."""
-    try:
-        found = path.stat()
-    except OSError:
-        return os.path.realpath(path).casefold()
-    return found.st_dev, found.st_ino
 
 
 def _lost(take: Take, lost: WorkerLost) -> Item:

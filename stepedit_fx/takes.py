@@ -1,4 +1,4 @@
-"""Files, folders and globs as the recordings to work on."""
+"""Files, folders and globs as the recordings to work on, and where their outputs go."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepedit_fx.errors import RequestError, did_you_mean
+from stepedit_fx.graph import Graph
+from stepedit_fx.graph.outputs import output_paths
 from stepedit_fx.provenance import sidecar
 
 
@@ -51,6 +53,39 @@ def find_take(name: str) -> Take:
             remedy="Name a file; `stepedit-fx run` takes them all.",
         )
     return takes[0]
+
+
+def check_places(graph: Graph, takes: Sequence[Take], out_dir: Path) -> None:
+    """Raise RequestError where two takes would write one file, or one over a recording."""
+    read = {_identity(take.path): take.path for take in takes if take.path}
+    written: dict[object, Take] = {}
+    for take in takes:
+        paths = output_paths(graph, take.path, out_dir / take.folder, index=take.index)
+        for node_id, path in paths.items():
+            identity = _identity(path)
+            if identity in read:
+                raise RequestError(
+                    f"the output '{path}' is the input '{read[identity]}'",
+                    remedy="Write to another folder (-o) or under another name.",
+                    node=node_id,
+                )
+            if identity in written:
+                raise RequestError(
+                    f"'{take.path}' and '{written[identity].path}' would both be written to "
+                    f"'{path}'",
+                    remedy="Put {index} into the output's path, or run them apart.",
+                    node=node_id,
+                )
+            written[identity] = take
+
+
+def _identity(path: Path) -> object:
+    """What two names of one file share, links included; of a new file, its place."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path).casefold()
+    return found.st_dev, found.st_ino
 
 
 def _named(name: str) -> list[tuple[Path, Path]]:
