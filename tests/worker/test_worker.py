@@ -132,7 +132,7 @@ def test_a_killed_worker_costs_nothing_but_time(
     assert np.array_equal(worker.decode([edited])[0].samples, wanted)
 
 
-def test_a_worker_that_dies_under_a_job_fails_it_in_a_second(
+def test_a_worker_that_dies_under_a_job_fails_it_without_waiting(
     worker: WorkerEngine, clip: Audio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it cannot be started again, the error says what happened."""
